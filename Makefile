@@ -1,0 +1,37 @@
+# Two commands for a new machine: `make demo` and `make test`. Both need Python 3.11 or newer, make, and the
+# package registry; each makes .venv the first time and is quick when run again.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/local.stamp
+	$(BIN)/gandt demo --out gandt-demo
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "gandt needs Python 3.11 or newer; $(PYTHON) is older. Name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/local.stamp: setup.py constraints.txt | $(VENV)/bin/python
+	@echo "Installing gandt into $(VENV) (once) ..."
+	$(PIP) -e ".[local]"
+	@touch $@
+
+$(VENV)/dev.stamp: setup.py constraints.txt | $(VENV)/bin/python
+	@echo "Installing gandt and what its tests need into $(VENV) (once) ..."
+	$(PIP) -e ".[dev]"
+	@touch $@ $(VENV)/local.stamp
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info gandt-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,117 @@
+"""The command line: every command is a thin wrapper over one function, and no logic lives here.
+
+Results go to stdout (a table for people, or one JSON value with ``--json``), progress and messages to stderr.
+Exit code 0 only for success, 1 for a failure explained in one sentence, 2 for wrong use, 130 after Ctrl-C.
+"""
+
+import json
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from gandt import __version__
+from gandt.errors import GandtError
+
+app = typer.Typer(
+    name="gandt",
+    help="Confident labels for big pools of images, for as few human judgements as possible.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of tables.")]
+
+
+def group(name: str, text: str) -> typer.Typer:
+    """Return a new group of commands, ``gandt NAME ...``, attached to the app."""
+    commands = typer.Typer(help=text, no_args_is_help=True, add_completion=False)
+    app.add_typer(commands, name=name)
+    return commands
+
+
+def show_json(value: Any) -> None:
+    """Print ``value`` as one line of JSON on stdout; NaN becomes null, numpy numbers become plain ones."""
+    print(json.dumps(_plain(value), ensure_ascii=False))
+
+
+def show_table(title: str, rows: list[dict[str, Any]]) -> None:
+    """Print ``rows`` (all with the same keys) as a table on stdout; numbers are aligned to the right."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
+    columns = list(rows[0]) if rows else []
+    for name in columns:
+        numeric = all(isinstance(row[name], (int, float)) or row[name] is None for row in rows)
+        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(row[name])) for name in columns))
+    # a pipe has no width of its own: give tables room there instead of folding them at 80 columns
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(table)
+    console.print()
+
+
+def note(message: str) -> None:
+    """Print a message for people on stderr."""
+    print(message, file=sys.stderr)
+
+
+def _cell(value: Any) -> str:
+    if value is None or value != value:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.3f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if isinstance(value, float) and value != value:
+        return None
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Confident labels for big pools of images, for as few human judgements as possible."""
+
+
+def main() -> None:
+    """Run the command line; the entry point of the console script."""
+    from gandt.cli import answers, consensus, demo, embedding, manifest, template  # noqa: F401  (they register commands)
+
+    try:
+        app()
+    except GandtError as error:
+        note(f"gandt: {error}")
+        sys.exit(1)
+    except SystemExit as done:
+        if done.code == 130:  # Ctrl-C
+            note("gandt: interrupted; nothing is half-written, and the same command goes on from what is finished")
+        raise
+    except BrokenPipeError:  # `gandt ... | head` closed stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
