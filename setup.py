@@ -36,7 +36,12 @@ setup(
     python_requires=">=3.11",
     # lambdas/ and templates/ stand at the top of the repository, because they are deployed as they stand;
     # in the wheel they travel as package data. gandt/resources.py finds them in either place.
-    packages=[*find_packages(include=["gandt", "gandt.*"]), "gandt.shipped", "gandt.shipped.lambdas", "gandt.shipped.templates"],
+    packages=[
+        *find_packages(include=["gandt", "gandt.*"]),
+        "gandt.shipped",
+        "gandt.shipped.lambdas",
+        "gandt.shipped.templates",
+    ],
     package_dir={"gandt.shipped.lambdas": "lambdas", "gandt.shipped.templates": "templates"},
     package_data={
         "gandt": ["py.typed", "*.liquid.html"],

@@ -22,7 +22,17 @@ _PUBLIC = {
     "read_answers": "gandt.answers",
 }
 
-__all__ = ["Consensus", "EmbeddingStore", "GandtError", "__version__", "build_manifest", "consolidate", "embed", "filter_by_similarity", "read_answers"]
+__all__ = [
+    "Consensus",
+    "EmbeddingStore",
+    "GandtError",
+    "__version__",
+    "build_manifest",
+    "consolidate",
+    "embed",
+    "filter_by_similarity",
+    "read_answers",
+]
 
 if TYPE_CHECKING:
     from gandt.answers import read_answers

@@ -7,7 +7,7 @@
     ├── StorageError            a path or s3:// address can't be read or written
     ├── ContractError           a manifest, event, answer or template breaks Ground Truth's contract
     ├── FunctionError           a Lambda raised, timed out or returned what the contract doesn't allow
-    └── MissingExtra            a feature needs a package that isn't installed
+    └── MissingExtraError       a feature needs a package that isn't installed
 
 One sentence each: the thing, the reason, the fix. A programmer's mistake raises Python's own errors.
 """
@@ -43,7 +43,7 @@ class FunctionError(GandtError):
         self.traceback = traceback
 
 
-class MissingExtra(GandtError):
+class MissingExtraError(GandtError):
     """A feature needs a package that isn't installed."""
 
 
@@ -60,12 +60,12 @@ def extra(name: str, feature: str) -> Iterator[None]:
 
     Raises
     ------
-    MissingExtra
+    MissingExtraError
         When an import inside the block fails because a package is absent.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        raise MissingExtra(
+        raise MissingExtraError(
             f"{feature} needs the package {error.name!r}, which isn't installed; run: pip install 'gandt[{name}]'"
         ) from error

@@ -50,7 +50,12 @@ class Meter:
             text += f" of {self.total:,} ({self.done / self.total:.0%}), {rate:,.1f}/s, {_clock(left)} left"
         else:
             text += f", {rate:,.1f}/s"
-        print(f"\r\033[K{text}" if self._terminal else text, end="" if self._terminal else "\n", file=sys.stderr, flush=True)
+        print(
+            f"\r\033[K{text}" if self._terminal else text,
+            end="" if self._terminal else "\n",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def track(things: Iterable[Thing], what: str, total: int | None = None) -> Iterator[Thing]:

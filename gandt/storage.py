@@ -112,7 +112,9 @@ def read_text(uri: str, *, s3: Any = None) -> str:
     try:
         return read_bytes(uri, s3=s3).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise StorageError(f"can't read {uri} as text: byte {error.start} isn't UTF-8; save the file as UTF-8") from error
+        raise StorageError(
+            f"can't read {uri} as text: byte {error.start} isn't UTF-8; save the file as UTF-8"
+        ) from error
 
 
 def write_bytes(uri: str, content: bytes, *, s3: Any = None, content_type: str | None = None) -> None:

@@ -56,7 +56,8 @@ def read_table(uri: str, *, required: Iterable[str] = (), s3: Any = None) -> pd.
         raise InputError(f"{uri} isn't a readable {extension[1:]} table: {str(error).splitlines()[0]}") from error
     missing = [name for name in required if name not in table.columns]
     if missing:
-        raise InputError(f"{uri} lacks the column{'s'[: len(missing) > 1]} {', '.join(missing)}; it has {', '.join(map(str, table.columns)) or 'none'}")
+        has = ", ".join(map(str, table.columns)) or "none"
+        raise InputError(f"{uri} lacks the column{'s'[: len(missing) > 1]} {', '.join(missing)}; it has {has}")
     return table
 
 

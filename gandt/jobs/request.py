@@ -1,0 +1,137 @@
+"""The CreateLabelingJob request: built with sensible defaults, checked against botocore's model and the contract.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateLabelingJob.html
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gandt.errors import ContractError
+
+
+def build_request(
+    name: str,
+    *,
+    manifest: str,
+    template: str,
+    output: str,
+    workteam: str,
+    role: str,
+    pre_lambda: str | None = None,
+    post_lambda: str | None = None,
+    label_attribute: str | None = None,
+    title: str = "Label images",
+    description: str = "Look at each picture and choose the label that fits.",
+    workers_per_object: int = 3,
+    **human_task: Any,
+) -> dict[str, Any]:
+    """Build the request of a custom labeling job.
+
+    Parameters
+    ----------
+    name : str
+        1 to 63 letters, digits and single hyphens.
+    manifest, template, output : str
+        ``s3://`` addresses of the input manifest, the worker template and the folder for the output.
+    workteam, role, pre_lambda, post_lambda : str
+        ARNs; a job without Lambdas takes its tasks straight from the manifest.
+    label_attribute : str, optional
+        Key of the label in the output manifest; by default ``name``.
+    title, description : str
+        What workers see in their list of jobs.
+    workers_per_object : int
+        Answers wanted per data object, 1 to 9.
+    **human_task
+        Further members of ``HumanTaskConfig``, by their API names.
+
+    Returns
+    -------
+    dict
+        For ``boto3.client("sagemaker").create_labeling_job(**request)``.
+
+    Raises
+    ------
+    ContractError
+        When a value breaks a rule; all broken rules in one sentence.
+    """
+    config: dict[str, Any] = {
+        "WorkteamArn": workteam,
+        "UiConfig": {"UiTemplateS3Uri": template},
+        "TaskTitle": title,
+        "TaskDescription": description,
+        "NumberOfHumanWorkersPerDataObject": workers_per_object,
+        "TaskTimeLimitInSeconds": 3600,
+        "TaskAvailabilityLifetimeInSeconds": 864_000,
+        "MaxConcurrentTaskCount": 1000,
+    }
+    if pre_lambda:
+        config["PreHumanTaskLambdaArn"] = pre_lambda
+    if post_lambda:
+        config["AnnotationConsolidationConfig"] = {"AnnotationConsolidationLambdaArn": post_lambda}
+    config.update(human_task)
+    request = {
+        "LabelingJobName": name,
+        "LabelAttributeName": label_attribute or name,
+        "InputConfig": {"DataSource": {"S3DataSource": {"ManifestS3Uri": manifest}}},
+        "OutputConfig": {"S3OutputPath": output},
+        "RoleArn": role,
+        "HumanTaskConfig": config,
+    }
+    check_request(request)
+    return request
+
+
+def check_request(request: Mapping[str, Any]) -> None:
+    """Check a CreateLabelingJob request against botocore's model and the contract's extra rules.
+
+    Raises
+    ------
+    ContractError
+        Names every problem at once.
+    """
+    problems = [*_model_problems(request), *_contract_problems(request)]
+    if problems:
+        name = request.get("LabelingJobName", "without a name")
+        raise ContractError(f"labeling job {name}: {'; '.join(problems)}")
+
+
+def _model_problems(request: Mapping[str, Any]) -> list[str]:
+    import botocore.session
+    from botocore.validate import ParamValidator
+
+    model = botocore.session.get_session().get_service_model("sagemaker")
+    shape = model.operation_model("CreateLabelingJob").input_shape
+    report = ParamValidator().validate(request, shape).generate_report()
+    return report.splitlines() if report else list(_limit_problems(request, shape, ""))
+
+
+def _limit_problems(value: Any, shape: Any, path: str) -> Iterator[str]:
+    """Yield what botocore leaves to the server: upper limits, patterns, enumerations."""
+    if shape.type_name == "structure":
+        for name, member in value.items():
+            yield from _limit_problems(member, shape.members[name], f"{path}.{name}".lstrip("."))
+        return
+    if shape.type_name == "list":
+        for index, member in enumerate(value):
+            yield from _limit_problems(member, shape.member, f"{path}[{index}]")
+    rules = shape.metadata
+    size = value if shape.type_name in ("integer", "long") else len(value) if hasattr(value, "__len__") else None
+    if size is not None and "max" in rules and size > rules["max"]:
+        yield f"{path} is over its limit of {rules['max']}"
+    if isinstance(value, str):
+        if "pattern" in rules and not re.fullmatch(rules["pattern"], value):
+            yield f"{path} {value!r} doesn't match {rules['pattern']}"
+        if "enum" in rules and value not in rules["enum"]:
+            yield f"{path} {value!r} is none of {', '.join(rules['enum'])}"
+
+
+def _contract_problems(request: Mapping[str, Any]) -> Iterator[str]:
+    attribute = request.get("LabelAttributeName", "")
+    if attribute in ("source", "source-ref") or str(attribute).endswith("-metadata"):
+        yield f"LabelAttributeName {attribute!r} is reserved; choose another"
+    interface = request.get("HumanTaskConfig", {}).get("UiConfig", {})
+    if len(interface) != 1:
+        yield "UiConfig needs exactly one of UiTemplateS3Uri and HumanTaskUiArn"
+    if not request.get("InputConfig", {}).get("DataSource"):
+        yield "InputConfig.DataSource needs S3DataSource or SnsDataSource"

@@ -1,0 +1,191 @@
+"""Lambda functions run from a local file, each in a process of its own with an environment of its own.
+
+The same handler file that is deployed to AWS is called with the same event and a true context object; its prints
+are kept for the owner of the job. A process stays warm between events, as Lambda's do, and is started afresh after
+a time-out or a crash.
+"""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from gandt.errors import FunctionError, InputError
+
+# Lambda's synchronous limit on an event and on a response.
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+PAYLOAD_LIMIT = 6 * 1024 * 1024
+
+_BOOTSTRAP = Path(__file__).with_name("_bootstrap.py")
+
+
+class Function(Protocol):
+    """Whatever can be invoked like a Lambda: a local file, or the real thing."""
+
+    def invoke(self, event: Any) -> Any:
+        """Return the handler's result for ``event``; raise FunctionError when there is none."""
+        ...
+
+
+class LocalFunction:
+    """A Lambda handler in a local file.
+
+    Parameters
+    ----------
+    name : str
+        The function's name, as in its ARN.
+    path : str
+        The Python file.
+    handler : str
+        The function in the file.
+    environment : mapping of str to str
+        The handler's environment variables; nothing but ``PATH`` is taken over from this process.
+    seconds : float
+        Time limit of one call, start included on the first.
+
+    Raises
+    ------
+    InputError
+        When there is no such file.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        path: str,
+        handler: str = "lambda_handler",
+        *,
+        environment: Mapping[str, str] | None = None,
+        seconds: float = 30.0,
+    ) -> None:
+        if not Path(path).is_file():
+            raise InputError(f"there is no Lambda at {path}; give the path of its Python file")
+        self.name, self.path, self.handler, self.seconds = name, str(Path(path).resolve()), handler, seconds
+        self.arn = f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
+        self._environment = {
+            "PATH": os.environ.get("PATH", ""),
+            "PYTHONUNBUFFERED": "1",
+            "AWS_LAMBDA_FUNCTION_NAME": name,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            **(environment or {}),
+        }
+        self._process: subprocess.Popen[str] | None = None
+        self._results: IO[bytes] | None = None
+        self._console = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 (closed in close)
+        self._unread = b""
+
+    def __enter__(self) -> "LocalFunction":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def invoke(self, event: Any) -> Any:
+        """Call the handler with ``event`` (any JSON value) and return what it returns.
+
+        Raises
+        ------
+        FunctionError
+            When the handler raises, takes longer than ``seconds``, dies, or breaks Lambda's payload limit; its
+            ``traceback`` holds the handler's own.
+        """
+        request_id = str(uuid.uuid4())
+        call = json.dumps({"event": event, "arn": self.arn, "request_id": request_id, "seconds": self.seconds})
+        if len(call) > PAYLOAD_LIMIT:
+            raise FunctionError(
+                f"Lambda {self.name}: the event exceeds Lambda's limit of 6 MB; send a reference instead"
+            )
+        if self._process is None:
+            self._start()
+        assert self._process is not None and self._process.stdin is not None
+        try:
+            self._process.stdin.write(call + "\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise self._died() from error
+        answer = self._read()
+        if "error" in answer:
+            raise self._raised(answer["error"])
+        if len(json.dumps(answer["result"])) > PAYLOAD_LIMIT:
+            raise FunctionError(
+                f"Lambda {self.name}: the response exceeds Lambda's limit of 6 MB; return an S3 reference"
+            )
+        return answer["result"]
+
+    def console(self) -> str:
+        """Return everything the handler has printed so far."""
+        self._console.seek(0)
+        return self._console.read()
+
+    def close(self) -> None:
+        """End the process; a later call starts it again."""
+        self._stop()
+        self._console.close()
+
+    def _start(self) -> None:
+        read, write = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, str(_BOOTSTRAP), self.path, self.handler, str(write)],
+                stdin=subprocess.PIPE,
+                stdout=self._console,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                cwd=Path(self.path).parent,
+                pass_fds=[write],
+                text=True,
+                start_new_session=True,  # Ctrl-C in the terminal is ours to handle
+            )
+        finally:
+            os.close(write)
+        self._results, self._unread = os.fdopen(read, "rb", buffering=0), b""
+        ready = self._read()
+        if "error" in ready:
+            self._stop()
+            raise self._raised(ready["error"])
+
+    def _read(self) -> dict[str, Any]:
+        """Return the next message of the process, within the time limit."""
+        assert self._results is not None
+        deadline = time.monotonic() + self.seconds
+        while b"\n" not in self._unread:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._results], [], [], left)[0]:
+                self._stop()
+                raise FunctionError(f"Lambda {self.name}: task timed out after {self.seconds:.2f} seconds")
+            chunk = self._results.read(1 << 16)
+            if not chunk:
+                raise self._died()
+            self._unread += chunk
+        line, _, self._unread = self._unread.partition(b"\n")
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def _raised(self, error: Mapping[str, Any]) -> FunctionError:
+        return FunctionError(
+            f"Lambda {self.name} raised {error['errorType']}: {error['errorMessage']}", "".join(error["stackTrace"])
+        )
+
+    def _died(self) -> FunctionError:
+        code = self._process.wait() if self._process else None
+        self._stop()
+        return FunctionError(f"Lambda {self.name}: its process ended with exit code {code} before it answered")
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            assert self._process.stdin is not None
+            self._process.kill()
+            self._process.wait()
+            self._process.stdin.close()
+            self._process = None
+        if self._results is not None:
+            self._results.close()
+            self._results = None
