@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 Thing = TypeVar("Thing")
@@ -60,7 +60,7 @@ class Meter:
 
 def track(things: Iterable[Thing], what: str, total: int | None = None) -> Iterator[Thing]:
     """Yield ``things`` while a :class:`Meter` counts them."""
-    if total is None and hasattr(things, "__len__"):
+    if total is None and isinstance(things, Sized):
         total = len(things)
     with Meter(what, total) as meter:
         for thing in things:
