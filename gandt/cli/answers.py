@@ -1,1 +1,61 @@
-"""Commands; see the functions they wrap."""
+"""``gandt answers``: a labeling job's output as one table."""
+
+from typing import Annotated
+
+import typer
+
+from gandt.cli import Json, app, note, show_json, show_table
+
+
+@app.command()
+def answers(
+    output: Annotated[
+        str,
+        typer.Argument(help="A labeling job's output folder, <S3OutputPath>/<job>/, or one that holds several jobs."),
+    ],
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="Write the table here (.parquet, .csv, .jsonl).")
+    ] = None,
+    field: Annotated[
+        str | None, typer.Option(help="The form field that holds the answer, where a form has several.")
+    ] = None,
+    input_manifest: Annotated[
+        str | None, typer.Option(help="The job's input manifest, where the output holds none.")
+    ] = None,
+    set_aside: Annotated[str | None, typer.Option(help="Write what was set aside, and why, to this table.")] = None,
+    json_: Json = False,
+) -> None:
+    """Read every worker's answer from a labeling job's output.
+
+    Example: gandt answers s3://bucket/out/my-job/ --out answers.parquet
+    """
+    from gandt.answers import read_output
+    from gandt.tables import write_table
+
+    read = read_output(output, answer_field=field, input_manifest=input_manifest)
+    if out is not None:
+        write_table(read.answers, out)
+    if set_aside is not None:
+        write_table(read.set_aside, set_aside)
+    table = read.answers
+    reasons = read.set_aside["reason"].str.replace(r" about .*", "", regex=True).value_counts()
+    if json_:
+        summary = {"answers": len(table), "items": table["item"].nunique(), "workers": table["worker"].nunique()}
+        show_json(
+            {**summary, "jobs": sorted(table["job"].unique()), "set_aside": reasons.to_dict()}
+            | ({"out": out} if out else {"rows": table.to_dict("records")})
+        )
+        return
+    rows = table.groupby("job", sort=True).agg(
+        answers=("label", "size"),
+        items=("item", "nunique"),
+        workers=("worker", "nunique"),
+        seconds=("seconds", "median"),
+    )
+    show_table("Answers", [{"job": job, **row} for job, row in rows.to_dict("index").items()])
+    counts = table["label"].value_counts().head(20)
+    show_table("Labels given", [{"label": label, "answers": count} for label, count in counts.items()])
+    for reason, count in reasons.items():
+        note(f"set aside, {count:,} times: {reason}")
+    if out is None:
+        note("nothing was written; add --out answers.parquet to keep the table")

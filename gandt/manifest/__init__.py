@@ -1,1 +1,7 @@
-"""Being built."""
+"""Ground Truth's manifests: build, upload, check and read them."""
+
+from gandt.manifest.build import Manifest, build_manifest
+from gandt.manifest.sources import items_of
+from gandt.manifest.upload import upload_images
+
+__all__ = ["Manifest", "build_manifest", "items_of", "upload_images"]

@@ -1,0 +1,100 @@
+"""What a worker's form held, as labels: every widget of the contract's tables, and plain inputs.
+
+lambdas/post_annotation/handler.py does the same without gandt; a test holds the two together.
+"""
+
+import json
+from typing import Any
+
+from gandt.errors import ContractError
+
+
+def parse_content(content: Any) -> dict[str, Any]:
+    """Return a form's fields from ``answerContent`` (an object) or ``annotationData.content`` (JSON in a string).
+
+    Raises
+    ------
+    ContractError
+        When it is neither.
+    """
+    if isinstance(content, str):
+        try:
+            content = json.loads(content)
+        except (ValueError, RecursionError):
+            raise ContractError("its content isn't JSON") from None
+    if isinstance(content, dict) and isinstance(content.get("annotatedResult"), dict):
+        content = content["annotatedResult"]
+    if not isinstance(content, dict):
+        raise ContractError("its content isn't a JSON object")
+    return content
+
+
+def chosen(value: Any) -> list[str]:
+    """Return the labels chosen in one form field, without repeats; empty for an empty answer.
+
+    ``{"label": "cat"}``, ``{"labels": [...]}``, radio buttons and boxes (``{"a": true, "b": false}``), text, JSON in
+    a hidden input (``'["cat"]'``); anything richer (boxes, polygons, entities) is its JSON text, keys sorted.
+    """
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            pass
+    if isinstance(value, dict):
+        if "labels" in value or "label" in value:
+            return chosen(value["labels"] if "labels" in value else value["label"])
+        if value and all(isinstance(flag, bool) for flag in value.values()):
+            return [str(name) for name, flag in value.items() if flag]
+        return [json.dumps(value, sort_keys=True, ensure_ascii=False)] if value else []
+    if isinstance(value, list):
+        names = [
+            entry if isinstance(entry, str) else json.dumps(entry, sort_keys=True, ensure_ascii=False)
+            for entry in value
+        ]
+        return list(dict.fromkeys(name.strip() for name in names if name.strip()))
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return []
+    return [value.strip() if isinstance(value, str) else json.dumps(value)]
+
+
+def answer_labels(content: dict[str, Any], field: str | None = None) -> list[str]:
+    """Return the labels a worker gave to an object of one item, from the form's fields.
+
+    Without ``field``, a classifier's output comes first, then radio buttons and boxes, then a field called ``label`` or
+    ``labels``, then the first field that isn't empty. A ``workerComment`` is never an answer.
+    """
+    if field is not None:
+        return chosen(content.get(field))
+    fields = {key: value for key, value in content.items() if key != "workerComment"}
+    for value in fields.values():
+        if isinstance(value, dict) and ("label" in value or "labels" in value) and "boundingBoxes" not in value:
+            return chosen(value)
+    for value in fields.values():
+        if isinstance(value, dict) and value and all(isinstance(flag, bool) for flag in value.values()):
+            return chosen(value)
+    for key in ("label", "labels", "labels-0", *fields):
+        if chosen(fields.get(key)):
+            return chosen(fields[key])
+    return []
+
+
+def page_items(source: Any) -> list[dict[str, Any]]:
+    """Return the items of a page from the JSON list in its ``source``, each with its ``index``; [] for any other text."""
+    if not isinstance(source, str) or not source.lstrip().startswith("["):
+        return []
+    try:
+        page = json.loads(source)
+    except (ValueError, RecursionError):
+        return []
+    if not isinstance(page, list) or not page or not all(isinstance(item, dict) for item in page):
+        return []
+    return [{**item, "index": item.get("index", position)} for position, item in enumerate(page)]
+
+
+def item_of(data_object: dict[str, Any]) -> str | None:
+    """Return what a manifest line, a payload's ``dataObject`` or a page's entry shows: an address, or the text itself."""
+    for key in ("source-ref", "s3Uri", "s3uri", "source", "content"):
+        value = data_object.get(key)
+        if isinstance(value, str) and value:
+            return value
+    return None
