@@ -1,1 +1,5 @@
-"""Being built."""
+"""Workers' answers to labels one can trust, and what the answers say about the workers."""
+
+from gandt.consensus.consolidate import METHODS, Consensus, ConvergenceWarning, consolidate
+
+__all__ = ["METHODS", "Consensus", "ConvergenceWarning", "consolidate"]

@@ -1,0 +1,179 @@
+"""Answers in, labels out: one function over all methods."""
+
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gandt.consensus.crowd import Bools, Crowd, Fit, Floats, encode
+from gandt.consensus.dawid_skene import dawid_skene
+from gandt.consensus.em import Limits
+from gandt.consensus.ground_truth import ground_truth
+from gandt.consensus.majority import majority
+from gandt.consensus.one_coin import one_coin
+from gandt.consensus.reliability import worker_table
+from gandt.errors import InputError
+
+_UNSEEN = "\0unseen"
+
+METHODS: dict[str, Callable[[Crowd, Limits], Fit]] = {
+    "auto": ground_truth,
+    "majority": majority,
+    "one-coin": one_coin,
+    "dawid-skene": dawid_skene,
+    "ground-truth": ground_truth,
+}
+
+
+class ConvergenceWarning(UserWarning):
+    """A method reached its cap of iterations before its result stood still."""
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """The labels that a crowd's answers add up to, and what they say about the workers.
+
+    Attributes
+    ----------
+    labels : pd.DataFrame
+        item, label, confidence (the probability that the label is right), status ("confident" | "relabel" |
+        "unanswered"), votes (answers for the label), workers (answers in all), method. Gold items are left out. An
+        unanswered item has no label and no confidence.
+    workers : pd.DataFrame
+        worker, answers, reliability, reliability_low, reliability_high (95 %), gold_answers, gold_right, excluded.
+    probabilities : float64 array, shape (items, classes)
+        Rows as in ``labels``, columns as in ``classes``. With a single class the rest to 1 is "anything else".
+    classes : tuple of str
+    method : str
+    iterations : int
+    converged : bool
+    set_aside : pd.DataFrame
+        row, item, worker, label, reason of each answer that wasn't used.
+    """
+
+    labels: pd.DataFrame
+    workers: pd.DataFrame
+    probabilities: Floats
+    classes: tuple[str, ...]
+    method: str
+    iterations: int
+    converged: bool
+    set_aside: pd.DataFrame
+
+
+def consolidate(
+    answers: pd.DataFrame,
+    *,
+    method: str = "auto",
+    categories: Sequence[str] | None = None,
+    items: Sequence[str] | None = None,
+    gold: Mapping[str, str] | None = None,
+    target: float = 0.95,
+    min_answers: int = 2,
+    exclude: Collection[str] = (),
+    iterations: int = 500,
+    tolerance: float = 1e-4,
+) -> Consensus:
+    """Turn workers' answers into one label per item, with a confidence and a status.
+
+    Parameters
+    ----------
+    answers : pd.DataFrame
+        Columns item, worker, label (or crowd-kit's task, worker, label). Of several answers by one worker on one item
+        the first counts; the others, and answers that can't be used, are in ``Consensus.set_aside``.
+    method : str
+        One of :data:`METHODS`.
+    categories : sequence of str, optional
+        The classes, in order; by default every label that occurs.
+    items : sequence of str, optional
+        Everything that was asked, so that unanswered items appear.
+    gold : mapping of item to label, optional
+        Known items: they judge the workers, and are left out of the labels.
+    target : float
+        The expected accuracy that a label must reach to be "confident".
+    min_answers : int
+        With fewer answers than this a label is never "confident": one answer gives no certainty.
+    exclude : collection of str
+        Workers whose answers weigh nothing; they stay in ``Consensus.workers``, marked.
+    iterations, tolerance
+        Cap of the turns, and the largest move of a probability at which a method has converged.
+
+    Raises
+    ------
+    InputError
+        When the answers table lacks a column or any item, or an option makes no sense.
+
+    Warns
+    -----
+    ConvergenceWarning
+        When the cap of iterations was reached.
+
+    Notes
+    -----
+    Ties go to the class that is likelier in the whole job, then to the earlier class.
+    """
+    if method not in METHODS:
+        raise InputError(f"there is no consensus method {method!r}; choose one of {', '.join(METHODS)}")
+    if not 0 < target <= 1:
+        raise InputError(f"the target accuracy must lie above 0 and at most at 1; it is {target}")
+    crowd = encode(answers, categories=categories, items=items, gold=gold, exclude=exclude)
+    alone = len(crowd.classes) == 1
+    if alone:  # a model needs something else that the truth might be
+        classes = (*crowd.classes, _UNSEEN)
+        crowd = encode(answers, categories=classes, items=items, gold=gold, exclude=exclude)
+    fit = METHODS[method](crowd, Limits(iterations, tolerance))
+    if not fit.converged:
+        warnings.warn(
+            f"{method} stopped at its cap of {fit.iterations} iterations before it converged; allow more, or judge the "
+            "result with care",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    kept = ~crowd.gold
+    probabilities = fit.probabilities[kept]
+    workers = worker_table(crowd, fit)
+    seen = crowd.classes[:1] if alone else crowd.classes
+    probabilities = probabilities[:, : len(seen)]
+    labels = _labels(crowd, kept, probabilities, seen, method, target, min_answers)
+    return Consensus(labels, workers, probabilities, seen, method, fit.iterations, fit.converged, crowd.set_aside)
+
+
+def best(probabilities: Floats) -> npt.NDArray[np.int64]:
+    """Pick each row's likeliest class; ties go to the class with more probability over all rows, then the earlier."""
+    order = np.argsort(-probabilities.sum(axis=0).round(9), kind="stable")
+    # rounding makes ties that arithmetic only just missed
+    return np.asarray(order[np.argmax(probabilities[:, order].round(9), axis=1)])
+
+
+def _labels(
+    crowd: Crowd,
+    kept: Bools,
+    probabilities: Floats,
+    classes: tuple[str, ...],
+    method: str,
+    target: float,
+    min_answers: int,
+) -> pd.DataFrame:
+    votes = crowd.votes()[kept]
+    total = votes.sum(axis=1).astype(np.int64)
+    rows = np.arange(len(total))
+    chosen = best(probabilities)
+    confidence = probabilities[rows, chosen]
+    answered = total > 0
+    status = np.where((confidence >= target) & (total >= min_answers), "confident", "relabel")
+    names = np.array(classes, dtype=object)[chosen]
+    names[~answered] = None
+    return pd.DataFrame(
+        {
+            "item": crowd.items[kept],
+            "label": names,
+            "confidence": np.where(answered, confidence, np.nan),
+            "status": np.where(answered, status, "unanswered"),
+            "votes": np.where(answered, votes[rows, chosen], 0).astype(np.int64),
+            "workers": total,
+            "method": method,
+        }
+    )

@@ -1,0 +1,52 @@
+"""Expectation maximisation, the loop that the methods share."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from gandt.consensus.crowd import Crowd, Fit, Floats
+
+
+class Limits(NamedTuple):
+    """When to stop: after ``iterations`` turns, or when no item's probability moves by more than ``tolerance``."""
+
+    iterations: int = 500
+    tolerance: float = 1e-4
+
+
+def log_class_prior(crowd: Crowd, probabilities: Floats) -> Floats:
+    """Log shares of the classes over the items that were answered and aren't gold, with one pseudo-item per class.
+
+    Gold is left out because someone chose it: its classes say nothing of the pool's.
+    """
+    answered = np.diff(crowd.matrix.indptr) > 0
+    mass = probabilities[answered & ~crowd.gold].sum(axis=0) + 1.0
+    return np.asarray(np.log(mass / mass.sum()))
+
+
+def maximise(
+    crowd: Crowd,
+    m_step: Callable[[Floats], tuple[Floats, Floats]],
+    *,
+    start: Floats | None = None,
+    limits: Limits = Limits(),  # noqa: B008  (immutable)
+) -> Fit:
+    """Alternate ``m_step`` and the E-step until the probabilities stand still.
+
+    Parameters
+    ----------
+    m_step : callable
+        Takes the probabilities, shape (items, classes); returns the pairs' log-likelihood and the log class prior.
+    start : float array, shape (items, classes), optional
+        First probabilities; by default the shares of the votes.
+    """
+    probabilities = crowd.start() if start is None else start
+    for turn in range(1, limits.iterations + 1):  # noqa: B007  (reported)
+        log_likelihood, log_prior = m_step(probabilities)
+        updated, _ = crowd.expect(log_likelihood, log_prior)
+        change = float(np.abs(updated - probabilities).max(initial=0.0))
+        probabilities = updated
+        if change < limits.tolerance:
+            break
+    return Fit(probabilities, log_likelihood, log_prior, turn, change < limits.tolerance)

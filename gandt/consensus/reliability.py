@@ -1,0 +1,103 @@
+"""How reliable each worker is: a posterior with an interval, from the other workers' answers and from gold.
+
+For each of a worker's answers, q is the probability that it is right by everybody else's answers on the item alone
+(on a gold item 0 or 1), so nobody is judged by his own vote, and an answer on an item that the others find hard, or
+that nobody else answered, tells little. With accuracy a, errors even over K classes and chance h = 1/(K-1), the
+answers' likelihood is Π (a q + (1-a) (1-q) h). Its mode under a Beta prior, and its curvature there, give the Beta
+posterior that is reported.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from gandt.consensus.crowd import Crowd, Fit, Floats, Ints
+
+_CHUNK = 1_000_000
+_PRIOR = (4.0, 1.0)  # a stranger: right four times in five, known as well as five answers would tell
+
+
+def leave_one_out(crowd: Crowd, fit: Fit) -> Floats:
+    """Compute the probability that each answer is right, by the item's other answers (and gold), shape (answers,)."""
+    right = np.empty(crowd.answers)
+    active = crowd.active[crowd.pair_worker]
+    log_likelihood = np.where(active[:, None], fit.log_likelihood, 0.0)
+    scores = np.asarray(crowd.matrix @ log_likelihood)
+    scores += fit.log_prior
+    for begin in range(0, crowd.answers, _CHUNK):
+        part = slice(begin, begin + _CHUNK)
+        others = scores[crowd.item[part]] - log_likelihood[crowd.pair[part]]
+        others -= others.max(axis=1, keepdims=True)
+        np.exp(others, out=others)
+        own = others[np.arange(len(others)), crowd.label[part]]
+        right[part] = own / others.sum(axis=1)
+    known = crowd.known[crowd.item]
+    return np.where(known >= 0, known == crowd.label, right)
+
+
+def posterior(worker: Ints, right: Floats, workers: int, classes: int, prior: Floats) -> Floats:
+    """Beta posterior of each worker's accuracy.
+
+    Parameters
+    ----------
+    worker : int array, shape (answers,)
+    right : float array, shape (answers,)
+        The probability that each answer is right, by others.
+    prior : float array, shape (workers, 2)
+        Parameters of the Beta prior.
+
+    Returns
+    -------
+    float array, shape (workers, 2)
+        Parameters of the Beta that has the posterior's mode-based mean and curvature.
+    """
+    wrong = (1 - right) / max(classes - 1, 1)
+    answers = np.bincount(worker, minlength=workers)
+    accuracy = prior[:, 0] / prior.sum(axis=1)
+    total = answers + prior.sum(axis=1)
+    for _ in range(100):
+        mixed = accuracy[worker] * right
+        share = mixed / np.maximum(mixed + (1 - accuracy[worker]) * wrong, 1e-300)
+        updated = (np.bincount(worker, share, minlength=workers) + prior[:, 0]) / total
+        moved = np.abs(updated - accuracy).max(initial=0.0)
+        accuracy = updated
+        if moved < 1e-5:
+            break
+    accuracy = np.clip(accuracy, 1e-6, 1 - 1e-6)
+    at = accuracy[worker]
+    slope = (right - wrong) / np.maximum(at * right + (1 - at) * wrong, 1e-12)
+    information = np.bincount(worker, slope**2, minlength=workers)
+    information += prior[:, 0] / accuracy**2 + prior[:, 1] / (1 - accuracy) ** 2
+    # a Beta with mean m and strength s has variance m (1-m) / (s+1); it can't know more than all answers right or wrong
+    strength = np.clip(accuracy * (1 - accuracy) * information - 1, 1.0, total)
+    return np.stack([accuracy * strength, (1 - accuracy) * strength], axis=1)
+
+
+def worker_table(crowd: Crowd, fit: Fit, level: float = 0.95) -> pd.DataFrame:
+    """One row per worker: answers, reliability with a ``level`` interval, gold answers and how many were right.
+
+    Returns
+    -------
+    pd.DataFrame
+        worker, answers, reliability, reliability_low, reliability_high, gold_answers, gold_right, excluded; the most
+        answers first, then by name.
+    """
+    right = leave_one_out(crowd, fit)
+    count = len(crowd.workers)
+    prior = np.tile(_PRIOR, (count, 1))
+    beta = posterior(crowd.worker, right, count, len(crowd.classes), prior)
+    gold = crowd.gold[crowd.item]
+    tail = (1 - level) / 2
+    table = pd.DataFrame(
+        {
+            "worker": crowd.workers,
+            "answers": np.bincount(crowd.worker, minlength=count),
+            "reliability": beta[:, 0] / beta.sum(axis=1),
+            "reliability_low": special.betaincinv(beta[:, 0], beta[:, 1], tail),
+            "reliability_high": special.betaincinv(beta[:, 0], beta[:, 1], 1 - tail),
+            "gold_answers": np.bincount(crowd.worker[gold], minlength=count),
+            "gold_right": np.bincount(crowd.worker[gold], right[gold], minlength=count).astype(np.int64),
+            "excluded": ~crowd.active,
+        }
+    )
+    return table.sort_values(["answers", "worker"], ascending=[False, True], ignore_index=True)
