@@ -44,7 +44,9 @@ setup(
     ],
     package_dir={"gandt.shipped.lambdas": "lambdas", "gandt.shipped.templates": "templates"},
     package_data={
-        "gandt": ["py.typed", "*.liquid.html"],
+        "gandt": ["py.typed"],
+        "gandt.report": ["*.liquid.html"],
+        "gandt.service": ["static/crowd-elements/*.js", "static/crowd-elements/*/*.js"],
         "gandt.shipped.lambdas": ["*/*.py", "*/*.md"],
         "gandt.shipped.templates": ["*.liquid.html"],
     },

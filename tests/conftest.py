@@ -60,3 +60,13 @@ def browser() -> Iterator[object]:
         chromium = playwright.chromium.launch(executable_path=path, headless=True, args=flags)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def crowd_pages(browser: object) -> Iterator[object]:
+    """Opens templates with gandt's own crowd-* elements in the browser; see tests/crowd.py."""
+    from crowd import CrowdPages
+
+    pages = CrowdPages(browser)
+    yield pages
+    pages.close()

@@ -1,0 +1,120 @@
+// <crowd-form>: the frame of a task. Checks, collects and hands over the answer.
+(function (crowd) {
+  "use strict";
+  const { h } = crowd;
+
+  class CrowdForm extends crowd.CrowdElement {
+    static attributes = { action: "string", "answer-format": "string", "data-submit-url": "string", novalidate: "boolean" };
+    static styles = `
+      :host { display: block; }
+      .status { margin: 0.75rem 0; }
+      .status:not(:empty) { padding: 0.625rem 0.875rem; border-left: 4px solid var(--crowd-accent); background: var(--crowd-info-surface); }
+      .status.failed { border-color: var(--crowd-error); background: var(--crowd-error-surface); color: var(--crowd-error); }
+    `;
+
+    build() {
+      // A real <form> in the light DOM, as the original has it: scripts find it, radio buttons group in it, and Enter works.
+      // Its children move rather than being rebuilt, so that what the template's scripts hold on to stays in the page.
+      const children = [...this.childNodes];
+      this.form = h("form", { novalidate: true });
+      this.append(this.form);
+      const move = this.form.moveBefore ? "moveBefore" : "insertBefore"; // the first keeps frames and videos alive
+      for (const child of children) this.form[move](child, null);
+      this.status = h("div", { class: "status", role: "alert" });
+      this.shadowRoot.append(h("slot"), this.status);
+      this.busy = false;
+      this.own = null; // the submit event that is under way
+
+      // The browser's own submit events (Enter in a text field, a plain <button>) take the same road as crowd-button.
+      this.addEventListener("submit", (event) => {
+        if (event === this.own) return;
+        event.preventDefault();
+        event.stopImmediatePropagation();
+        this.requestSubmit(event.submitter);
+      }, { capture: true });
+      this.addEventListener("keydown", (event) => {
+        if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.defaultPrevented) {
+          event.preventDefault();
+          this.requestSubmit();
+        }
+      });
+      if (!this.querySelector("crowd-button[form-action='submit']")) {
+        this.form.append(h("crowd-button", { "form-action": "submit", variant: "primary" }, "Submit"));
+      }
+    }
+
+    // The answer as it stands now.
+    get answer() {
+      const answer = crowd.collect(this);
+      return this.answerFormat === "flatten-objects" ? crowd.flatten(answer) : answer;
+    }
+
+    restore(answer) {
+      crowd.restore(this, answer);
+    }
+
+    invalidControls() {
+      return crowd.controls(this).filter((control) => !control.checkValidity());
+    }
+
+    checkValidity() {
+      return this.invalidControls().length === 0;
+    }
+
+    reportValidity() {
+      const invalid = this.invalidControls();
+      for (const control of crowd.controls(this)) {
+        if (control instanceof crowd.CrowdControl) control.complain(control.validationMessage);
+      }
+      invalid[0]?.reportValidity();
+      const messages = new Set(invalid.map((control) => control.validationMessage));
+      this.tell([...messages].join(" "), true);
+      return invalid.length === 0;
+    }
+
+    // As of a <form>: checks, lets the submit event be cancelled, then submits.
+    requestSubmit(submitter = null) {
+      if (this.busy || (!this.novalidate && !this.reportValidity())) return;
+      this.own = new SubmitEvent("submit", { bubbles: true, cancelable: true, submitter });
+      try {
+        if (!this.form.dispatchEvent(this.own)) return;
+      } finally {
+        this.own = null;
+      }
+      this.submit();
+    }
+
+    // As of a <form>: without checks and without the submit event.
+    submit() {
+      if (this.busy) return;
+      this.busy = true;
+      this.tell("");
+      const answer = this.answer;
+      this.dispatchEvent(new CustomEvent("crowd-form-submitted", { bubbles: true, composed: true, detail: answer }));
+      const url = this.dataset.submitUrl || this.action;
+      const preview = !url && window.parent === window;
+      crowd.deliver(answer, url && crowd.safeUrl(url)).then(
+        () => {
+          this.busy = !preview; // a kept answer is not sent again
+          this.tell(preview ? "This is a preview: nothing was sent." : "Your answer is saved.");
+        },
+        (error) => {
+          this.busy = false;
+          this.tell(error.message, true);
+        },
+      );
+    }
+
+    reset() {
+      this.form.reset();
+      this.tell("");
+    }
+
+    tell(text, failed = false) {
+      this.status.textContent = text;
+      this.status.classList.toggle("failed", failed);
+    }
+  }
+
+  crowd.define("crowd-form", CrowdForm);
+})(window.crowdElements);

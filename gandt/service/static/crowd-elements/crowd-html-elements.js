@@ -1,0 +1,39 @@
+// gandt's crowd-* elements: the one script that a worker template loads.
+//
+// It loads the files named below, in this order, from the folder it lies in. A server may as well send them in one
+// piece: gandt.service.crowd_elements.bundle() reads this very list. Classic scripts rather than modules, so that they
+// work from file://, in a sandboxed frame of an opaque origin, and in one piece.
+(function () {
+  "use strict";
+  const FILES = [
+    "lib/core.js",
+    "lib/relaxed-json.js",
+    "lib/theme.js",
+    "lib/dom.js",
+    "lib/element.js",
+    "lib/answer.js",
+    "lib/delivery.js",
+    "lib/dialog.js",
+    "lib/tab-list.js",
+    "lib/text-field.js",
+    "lib/choice.js",
+    "crowd-form.js",
+    "crowd-button.js",
+    "crowd-input.js",
+    "crowd-checkbox.js",
+    "crowd-radio-button.js",
+    "crowd-radio-group.js",
+    "crowd-instructions.js",
+    "lib/ready.js",
+  ];
+  if (window.crowdElements) return; // the template loads the script twice
+  const self = document.currentScript;
+  for (const file of FILES) {
+    const script = document.createElement("script");
+    script.src = new URL(file, self.src).href;
+    script.async = false; // in order
+    if (self.nonce) script.nonce = self.nonce;
+    Object.assign(script.dataset, self.dataset);
+    document.head.append(script);
+  }
+})();
