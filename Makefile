@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint ci-environment clean
 
 demo: $(VENV)/local.stamp
 	$(BIN)/gandt demo --out gandt-demo
@@ -17,6 +17,13 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# the optional heavy packages, so that the tests that need them run instead of skipping
+ci-environment: $(VENV)/ci.stamp
+
+$(VENV)/ci.stamp: $(VENV)/dev.stamp
+	$(PIP) torch
+	@touch $@
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
