@@ -1,0 +1,100 @@
+"""Seeds from what a user has: folders by label, a labels table, an augmented manifest, or the names of a few files."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gandt import storage, tables
+from gandt.embedding import EmbeddingStore
+from gandt.errors import InputError
+from gandt.images import EXTENSIONS
+
+
+def read_seeds(sources: Sequence[str], store: EmbeddingStore, *, s3: Any = None) -> dict[str, list[str]]:
+    """Return seeds by label, each as the store names it.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        Each one of: a folder with a folder per label; a table with the columns item and label; an augmented
+        manifest; ``label=FILE,FILE,…``. They add up.
+    store : EmbeddingStore
+        A file that the store knows under another name is found by its content.
+
+    Raises
+    ------
+    InputError
+        When a source names no seeds, or a seed isn't in the store.
+    """
+    pairs: list[tuple[str, str]] = []
+    for source in sources:
+        found = _pairs(source, s3)
+        if not found:
+            raise InputError(
+                f"{source} names no seeds; give a folder per label, a table with item and label, or label=FILE,FILE"
+            )
+        pairs += found
+    known = set(store.items["item"])
+    by_content: dict[str, str] = {}
+    seeds: dict[str, list[str]] = {}
+    for item, label in pairs:
+        if item not in known:
+            if not by_content:
+                embedded = store.items[store.items["status"] == "embedded"].drop_duplicates("sha256")
+                by_content = dict(zip(embedded["sha256"], embedded["item"], strict=True))
+            item = by_content.get(_sha256(item), item)
+        seeds.setdefault(label, []).append(item)
+    return {label: sorted(set(items)) for label, items in sorted(seeds.items())}
+
+
+def _pairs(source: str, s3: Any) -> list[tuple[str, str]]:
+    if not storage.is_s3(source) and Path(source).is_dir():
+        root = Path(source).absolute()
+        files = [Path(path) for path in storage.list_uris(str(root)) if Path(path).suffix.lower() in EXTENSIONS]
+        return [(str(path), path.relative_to(root).parts[0]) for path in files if path.parent != root]
+    if "=" in source and not Path(source).exists() and not storage.is_s3(source):
+        label, _, files_ = source.partition("=")
+        return [(_address(file), label.strip()) for file in files_.split(",") if file.strip()]
+    if source.endswith(".manifest"):
+        return _manifest_pairs(source, s3)
+    table = tables.read_table(source, s3=s3)
+    if "source-ref" in table.columns:
+        return _manifest_pairs(source, s3)
+    missing = [name for name in ("item", "label") if name not in table.columns]
+    if missing:
+        raise InputError(
+            f"{source} lacks the column{'s'[: len(missing) > 1]} {', '.join(missing)}; seeds need item and label"
+        )
+    rows = table.dropna(subset=["item", "label"])
+    return [(_address(str(item)), str(label)) for item, label in zip(rows["item"], rows["label"], strict=True)]
+
+
+def _manifest_pairs(source: str, s3: Any) -> list[tuple[str, str]]:
+    """Read the label from the line's metadata: ``<attribute>-metadata`` with ``class-name``, or ``class-map``."""
+    pairs = []
+    for number, line in enumerate(storage.read_text(source, s3=s3).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            item = entry["source-ref"]
+            metadata = [value for key, value in entry.items() if key.endswith("-metadata") and isinstance(value, dict)]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"line {number} of {source} is no line of an augmented manifest: {error!r}") from error
+        for facts in metadata:
+            names = [facts["class-name"]] if "class-name" in facts else list(dict(facts.get("class-map", {})).values())
+            pairs += [(_address(str(item)), str(name)) for name in names]
+    return pairs
+
+
+def _address(name: str) -> str:
+    name = name.strip()
+    return name if storage.is_s3(name) else str(Path(name).absolute())
+
+
+def _sha256(item: str) -> str:
+    if storage.is_s3(item) or not Path(item).is_file():
+        return ""
+    return hashlib.sha256(Path(item).read_bytes()).hexdigest()
