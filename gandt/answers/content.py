@@ -1,8 +1,9 @@
 """What a worker's form held, as labels: every widget of the contract's tables, and plain inputs.
 
-lambdas/post_annotation/handler.py does the same without gandt; a test holds the two together.
+lambdas/post_annotation/consolidation.py does the same without gandt; a test holds the two together.
 """
 
+import contextlib
 import json
 from typing import Any
 
@@ -36,50 +37,46 @@ def chosen(value: Any) -> list[str]:
     a hidden input (``'["cat"]'``); anything richer (boxes, polygons, entities) is its JSON text, keys sorted.
     """
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
-        try:
+        with contextlib.suppress(ValueError, RecursionError):
             value = json.loads(value)
-        except (ValueError, RecursionError):
-            pass
     if isinstance(value, dict):
         if "labels" in value or "label" in value:
             return chosen(value["labels"] if "labels" in value else value["label"])
         if value and all(isinstance(flag, bool) for flag in value.values()):
-            return [str(name) for name, flag in value.items() if flag]
-        return [json.dumps(value, sort_keys=True, ensure_ascii=False)] if value else []
-    if isinstance(value, list):
-        names = [
-            entry if isinstance(entry, str) else json.dumps(entry, sort_keys=True, ensure_ascii=False)
-            for entry in value
-        ]
-        return list(dict.fromkeys(name.strip() for name in names if name.strip()))
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return []
-    return [value.strip() if isinstance(value, str) else json.dumps(value)]
+            value = [name for name, flag in value.items() if flag]
+        else:
+            value = [value] if value else []
+    names = value if isinstance(value, list) else [] if value is None else [value]
+    names = [name if isinstance(name, str) else json.dumps(name, sort_keys=True) for name in names]
+    # a lone surrogate can't be written as UTF-8: it would lose the whole table later
+    names = [name.encode("utf-8", "replace").decode().strip() for name in names]
+    return list(dict.fromkeys(name for name in names if name))
 
 
-def answer_labels(content: dict[str, Any], field: str | None = None) -> list[str]:
-    """Return the labels a worker gave to an object of one item, from the form's fields.
+def answer_labels(form: dict[str, Any], field: str | None = None) -> list[str]:
+    """Return the labels that a worker gave to an object of one item, from the form's fields.
 
     Without ``field``, a classifier's output comes first, then radio buttons and boxes, then a field called ``label`` or
     ``labels``, then the first field that isn't empty. A ``workerComment`` is never an answer.
     """
     if field is not None:
-        return chosen(content.get(field))
-    fields = {key: value for key, value in content.items() if key != "workerComment"}
+        return chosen(form.get(field))
+    fields = {name: value for name, value in form.items() if name != "workerComment"}
     for value in fields.values():
-        if isinstance(value, dict) and ("label" in value or "labels" in value) and "boundingBoxes" not in value:
+        if isinstance(value, dict) and ("label" in value or "labels" in value):
             return chosen(value)
     for value in fields.values():
         if isinstance(value, dict) and value and all(isinstance(flag, bool) for flag in value.values()):
             return chosen(value)
-    for key in ("label", "labels", "labels-0", *fields):
-        if chosen(fields.get(key)):
-            return chosen(fields[key])
+    for name in ("label", "labels", "labels-0", *fields):
+        labels = chosen(fields.get(name))
+        if labels:
+            return labels
     return []
 
 
 def page_items(source: Any) -> list[dict[str, Any]]:
-    """Return the items of a page from the JSON list in its ``source``, each with its ``index``; [] for any other text."""
+    """Return the items of a page (a JSON list in ``source``), each with its ``index``; [] for any other text."""
     if not isinstance(source, str) or not source.lstrip().startswith("["):
         return []
     try:
@@ -92,7 +89,7 @@ def page_items(source: Any) -> list[dict[str, Any]]:
 
 
 def item_of(data_object: dict[str, Any]) -> str | None:
-    """Return what a manifest line, a payload's ``dataObject`` or a page's entry shows: an address, or the text itself."""
+    """Return what a manifest line, a payload's ``dataObject`` or a page's entry shows: its address, or its text."""
     for key in ("source-ref", "s3Uri", "s3uri", "source", "content"):
         value = data_object.get(key)
         if isinstance(value, str) and value:

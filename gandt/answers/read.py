@@ -126,7 +126,7 @@ def read_output(
         _rows(job, answer_field, rows, asked, aside)
     if not any(job.answers or job.requested for job in jobs.values()):
         raise InputError(
-            f"{output} holds no worker's answer; give a labeling job's output folder, the one with annotations/ and manifests/ in it"
+            f"{output} holds no worker's answer; give a labeling job's output folder, which has annotations/ in it"
         )
     return JobOutput(
         _table(rows),

@@ -1,7 +1,14 @@
 """Pre-annotation Lambda of a Ground Truth labeling job: a manifest line in, the template's ``task.input`` out.
 
 It needs nothing but the standard library, and imports nothing of gandt: zip this file alone. Both manifest forms of
-gandt are understood: one item in a line (``source-ref`` or ``source``), and a page of items as a JSON list in ``source``.
+gandt are understood: one item in a line (``source-ref`` or ``source``), and a page of items as a JSON list in
+``source``. What the template gets:
+
+``taskObject``          the item's address or text, or the page's list, as the manifest gives it
+``items``               the items as a list in either case: ``[{"source-ref": ..., "index": 0}, ...]``
+``labels``, ``other``   the categories, and the name of "none of these"
+``positive_examples``, ``negative_examples``
+                        and every other key of the manifest line, under its own name
 
 Environment (all optional):
 
@@ -15,13 +22,11 @@ import json
 import logging
 import os
 
-# characters of one rendered task's input, API model RenderableTask.Input
+# characters of one task's input: RenderableTask.Input of the SageMaker API
 MAX_TASK_INPUT = 128_000
 
 logger = logging.getLogger("gandt.pre_annotation")
-logger.setLevel(
-    os.environ.get("LOG_LEVEL", "INFO").upper() if os.environ.get("LOG_LEVEL", "INFO").isalpha() else "INFO"
-)
+logger.setLevel(getattr(logging, os.environ.get("LOG_LEVEL", "INFO").upper(), logging.INFO))
 
 
 class DataObjectError(ValueError):
@@ -32,40 +37,48 @@ def lambda_handler(event, context):
     """Return ``{"taskInput": {...}, "isHumanAnnotationRequired": bool}`` for one data object."""
     job = _job(event)
     try:
-        task_input = build_task_input(event, os.environ)
-        reason = not_needed(event["dataObject"], os.environ.get("LABEL_ATTRIBUTE", ""))
+        data_object = event.get("dataObject") if isinstance(event, dict) else None
+        if not isinstance(data_object, dict):
+            raise DataObjectError("the event holds no dataObject; is this Lambda the job's pre-annotation Lambda?")
+        try:
+            task_input = build_task_input(data_object, os.environ)
+        except RecursionError:
+            raise DataObjectError(f"{describe(data_object)}: it is nested too deeply") from None
+        reason = not_needed(data_object, os.environ.get("LABEL_ATTRIBUTE", ""))
     except DataObjectError as error:
-        _log(logging.ERROR, "data object refused", job, reason=str(error))
+        _log(logging.ERROR, "data object refused", job=job, reason=str(error))
         raise
-    _log(logging.INFO, "task input built", job, items=len(task_input["items"]), human=reason is None, reason=reason)
+    _log(
+        logging.INFO,
+        "task input built",
+        job=job,
+        object=describe(data_object),
+        items=len(task_input["items"]),
+        skipped=reason,
+    )
     return {"taskInput": task_input, "isHumanAnnotationRequired": reason is None}
 
 
-def build_task_input(event, environment):
-    """Build ``task.input``; raise `DataObjectError` for what can't be shown."""
-    data_object = event.get("dataObject") if isinstance(event, dict) else None
-    if not isinstance(data_object, dict):
-        raise DataObjectError("the event holds no dataObject; is this Lambda the job's pre-annotation Lambda?")
+def build_task_input(data_object, environment):
+    """Build ``task.input`` from a manifest line; raise `DataObjectError` for what can't be shown."""
     shown = describe(data_object)
     source, source_ref = data_object.get("source"), data_object.get("source-ref")
-    if isinstance(source, str) and source.strip():
-        page = _page(source, shown)
-    elif isinstance(source, list):  # Ground Truth refuses it in a manifest, a test event may hold it
-        page = source
-    elif isinstance(source_ref, str) and source_ref.strip():
-        page = None
+    if _text(source):
+        key, page = "source", page_of(source)
+    elif isinstance(source, list):  # no manifest holds it (Ground Truth refuses it), a test event may
+        key, page = "source", source
+    elif _text(source_ref):
+        key, page = "source-ref", None
     else:
-        raise DataObjectError(
-            f"{shown}: it has neither 'source-ref' nor 'source' with a text; give the manifest line one of them"
-        )
+        raise DataObjectError(f"{shown}: it has neither 'source-ref' nor 'source'; give its manifest line one of them")
 
     if page is None:
-        key = "source" if isinstance(source, str) and source.strip() else "source-ref"
-        given, head = data_object[key], data_object
+        given, head = data_object[key], {}
         items = [{key: given, "index": 0}]
     else:
-        given, head = page, {**(page[0] if page and isinstance(page[0], dict) else {}), **data_object}
+        given, head = page, page[0] if page and isinstance(page[0], dict) else {}
         items = _items(page, shown)
+    head = {**head, **{name: value for name, value in data_object.items() if value not in (None, "", [])}}
 
     task_input = {
         "taskObject": given,
@@ -76,20 +89,23 @@ def build_task_input(event, environment):
         "positive_examples": _names(head.get("positive_examples"), shown),
         "negative_examples": _names(head.get("negative_examples"), shown),
     }
-    for key, value in data_object.items():
-        if key not in task_input and not (key == "source" and page is not None):
-            task_input[key] = value
+    for name in ("multi_select", "header", "instructions"):
+        if name in head:
+            task_input[name] = head[name]
+    for name, value in data_object.items():
+        if name not in task_input and not (name == "source" and page is not None):
+            task_input[name] = value
     length = len(json.dumps(task_input, ensure_ascii=False))
     if length > MAX_TASK_INPUT:
-        raise DataObjectError(
-            f"{shown}: its task input has {length:,} characters, and Ground Truth takes {MAX_TASK_INPUT:,}; put less on a page"
-        )
+        limit = f"Ground Truth takes {MAX_TASK_INPUT:,}; put less on a page"
+        raise DataObjectError(f"{shown}: its task input has {length:,} characters, and {limit}")
     return task_input
 
 
 def not_needed(data_object, label_attribute):
     """Return why no worker is needed for this object, or None."""
-    if data_object.get("exclude") not in (None, False, "", "false", "False"):
+    exclude = data_object.get("exclude")
+    if exclude not in (None, False, "") and str(exclude).lower() != "false":
         return "excluded by the manifest"
     if label_attribute and data_object.get(label_attribute) is not None:
         return f"already labelled under {label_attribute!r}"
@@ -102,51 +118,45 @@ def describe(data_object):
         if isinstance(data_object.get(key), str):
             text = data_object[key]
             return f"data object with {key} {text[:200]!r}{'…' if len(text) > 200 else ''}"
-    return f"data object with the keys {sorted(map(str, data_object))[:20]}"
+    return f"data object with the keys {sorted(data_object)[:20]}"
 
 
-def _page(source, shown):
-    """Return the page's items, or None where the text is just a text."""
+def page_of(source):
+    """Return the items of a page, or None where the text is just a text (even one that happens to be a JSON list)."""
     if not source.lstrip().startswith("["):
         return None
     try:
         page = json.loads(source)
     except (ValueError, RecursionError):
         return None
-    # a text that happens to be a JSON list is a text; a page is a list of objects that name something to show
-    if isinstance(page, list) and page and all(isinstance(item, dict) for item in page):
-        return page
-    return None
+    return page if isinstance(page, list) and page and all(isinstance(entry, dict) for entry in page) else None
 
 
-_PAGE_KEYS = (
-    "event_names",
-    "labels",
-    "categories",
-    "positive_examples",
-    "negative_examples",
-    "other_category_label",
-    "other",
+# what the first item of a page carries for the whole page
+_PAGE_KEYS = frozenset(
+    [
+        *("event_names", "labels", "categories", "positive_examples", "negative_examples"),
+        *("other_category_label", "other", "multi_select", "header", "instructions"),
+    ]
 )
 
 
 def _items(page, shown):
     items, seen = [], set()
     for position, entry in enumerate(page):
-        if not isinstance(entry, dict) or not any(
-            isinstance(entry.get(key), str) and entry[key] for key in ("source-ref", "source")
-        ):
-            raise DataObjectError(
-                f"{shown}: item {position} of the page has neither 'source-ref' nor 'source'; build the manifest again"
-            )
+        here = f"{shown}: item {position} of the page"
+        if not isinstance(entry, dict) or not (_text(entry.get("source-ref")) or _text(entry.get("source"))):
+            raise DataObjectError(f"{here} has neither 'source-ref' nor 'source'; build the manifest again")
         index = entry.get("index", position)
         if isinstance(index, bool) or not isinstance(index, int) or index in seen:
-            raise DataObjectError(
-                f"{shown}: item {position} of the page has the index {index!r}, which is no number of its own; build the manifest again"
-            )
+            raise DataObjectError(f"{here} has the index {index!r}, which is no number of its own; build it again")
         seen.add(index)
         items.append({**{key: value for key, value in entry.items() if key not in _PAGE_KEYS}, "index": index})
     return items
+
+
+def _text(value):
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _first(mapping, *names):
@@ -155,7 +165,7 @@ def _first(mapping, *names):
 
 def _names(value, where):
     """Return a list of names from a list, a JSON list in a string, or names parted by commas."""
-    if value is None or value == "":
+    if value is None:
         return []
     if isinstance(value, str):
         try:
@@ -164,10 +174,10 @@ def _names(value, where):
             parsed = None
         value = parsed if isinstance(parsed, list) else [name.strip() for name in value.split(",") if name.strip()]
     if isinstance(value, list):
-        # a label category file's entries are objects, {"label": "cat"}
+        # the entries of a label category file are objects, {"label": "cat"}
         value = [entry.get("label") if isinstance(entry, dict) else entry for entry in value]
     if not isinstance(value, list) or not all(isinstance(name, (str, int, float)) for name in value):
-        raise DataObjectError(f"{where}: categories and examples are lists of names, but one is {str(value)[:200]!r}")
+        raise DataObjectError(f"{where}: categories and examples must be lists of names; one is {str(value)[:200]!r}")
     return [str(name) for name in value]
 
 
@@ -176,5 +186,5 @@ def _job(event):
     return arn.rsplit("/", 1)[-1] if isinstance(arn, str) else None
 
 
-def _log(level, message, job, **fields):
-    logger.log(level, json.dumps({"message": message, "job": job, **fields}, ensure_ascii=False))
+def _log(level, message, **fields):
+    logger.log(level, json.dumps({"level": logging.getLevelName(level), "message": message, **fields}))
