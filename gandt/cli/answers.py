@@ -1,6 +1,6 @@
 """``gandt answers``: a labeling job's output as one table."""
 
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -41,10 +41,8 @@ def answers(
     reasons = read.set_aside["reason"].str.replace(r" about .*", "", regex=True).value_counts()
     if json_:
         summary = {"answers": len(table), "items": table["item"].nunique(), "workers": table["worker"].nunique()}
-        show_json(
-            {**summary, "jobs": sorted(table["job"].unique()), "set_aside": reasons.to_dict()}
-            | ({"out": out} if out else {"rows": table.to_dict("records")})
-        )
+        rest = {"out": out} if out is not None else {"rows": table.to_dict("records")}
+        show_json({**summary, "jobs": sorted(table["job"].unique()), "set_aside": reasons.to_dict(), **rest})
         return
     rows = table.groupby("job", sort=True).agg(
         answers=("label", "size"),
@@ -52,7 +50,7 @@ def answers(
         workers=("worker", "nunique"),
         seconds=("seconds", "median"),
     )
-    show_table("Answers", [{"job": job, **row} for job, row in rows.to_dict("index").items()])
+    show_table("Answers", cast(list[dict[str, Any]], rows.reset_index().to_dict("records")))
     counts = table["label"].value_counts().head(20)
     show_table("Labels given", [{"label": label, "answers": count} for label, count in counts.items()])
     for reason, count in reasons.items():

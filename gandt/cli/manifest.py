@@ -33,7 +33,7 @@ def build(
 ) -> None:
     """Build a manifest from a folder, an S3 prefix, a list, an embedding store or a table.
 
-    Example: gandt manifest build candidates.parquet s3://bucket/job.manifest --per-page 20 --category cat --category dog
+    Example: gandt manifest build candidates.parquet s3://bucket/job.manifest --per-page 20 --category cat
     """
     from gandt.errors import InputError
     from gandt.manifest import build_manifest, items_of, upload_images

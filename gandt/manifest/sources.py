@@ -1,6 +1,5 @@
-"""What a manifest can be built from: a folder, an S3 prefix, a list, an embedding store, a table."""
+"""What a manifest can be built from: a folder, an S3 prefix, a list, an embedding store, a table, a manifest."""
 
-import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -8,8 +7,10 @@ import pandas as pd
 
 from gandt import storage, tables
 from gandt.errors import InputError
+from gandt.images import EXTENSIONS
+from gandt.manifest.lines import line_items, read_lines
 
-IMAGES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif")
+_TABLES = (*tables.FORMATS, ".pq", ".ndjson")
 
 
 def items_of(source: str, *, s3: Any = None) -> list[str]:
@@ -18,14 +19,14 @@ def items_of(source: str, *, s3: Any = None) -> list[str]:
     Parameters
     ----------
     source : str
-        A local folder or S3 prefix of images (recursively); a list, one item a line (``.txt``); a table with a column
-        ``item`` (candidates: rows decided ``discard`` are left out; labels: only rows to be relabeled or unanswered);
-        an embedding store (what is embedded); a manifest (``.manifest``: what its lines show).
+        A local folder or S3 prefix of images (with all below it); a list with one item a line (``.txt``); a table with
+        a column ``item`` (candidates: without those to discard; labels: only those to be relabeled or unanswered); an
+        embedding store (what is embedded); a manifest (``.manifest``, ``.json``: what its lines show).
 
     Raises
     ------
     InputError
-        When it names no item.
+        When it names no item, or isn't what its name says.
     StorageError
         When it can't be read.
     """
@@ -33,34 +34,26 @@ def items_of(source: str, *, s3: Any = None) -> list[str]:
     if suffix == ".txt":
         items = [line.strip() for line in storage.read_text(source, s3=s3).splitlines() if line.strip()]
     elif suffix in (".manifest", ".json"):
-        lines = [json.loads(line) for line in storage.read_text(source, s3=s3).splitlines() if line.strip()]
-        items = [line["source-ref"] for line in lines if isinstance(line.get("source-ref"), str)]
-    elif suffix in (*tables.FORMATS, ".pq", ".ndjson"):
+        items = [item for line in read_lines(source, s3=s3) for item in line_items(line)]
+    elif suffix in _TABLES:
         items = _from_table(tables.read_table(source, required=["item"], s3=s3))
-    elif not storage.is_s3(source) and (Path(source) / "items.parquet").is_file():
+    elif storage.is_s3(source):
+        items = _images(source.rstrip("/") + "/", s3)
+    elif (Path(source) / "items.parquet").is_file():
         items = _from_table(tables.read_table(str(Path(source) / "items.parquet"), required=["item"]))
+    elif Path(source).is_dir():
+        items = _images(str(Path(source).absolute()), None)
     else:
-        items = [
-            uri for uri in storage.list_uris(_folder(source), s3=s3) if PurePosixPath(uri).suffix.lower() in IMAGES
-        ]
-        if not storage.is_s3(source):
-            items = [str(Path(uri).absolute()) for uri in items]
+        known = ", ".join((".txt", ".manifest", *tables.FORMATS))
+        raise InputError(f"{source} is no folder, and its name ends in none of {known}; give one of these")
     items = list(dict.fromkeys(items))
     if not items:
-        raise InputError(
-            f"{source} names no item; give a folder or prefix with images, a list, a table with items, or an embedding store"
-        )
+        raise InputError(f"{source} names no item; give a place with images, or a list or table that isn't empty")
     return items
 
 
-def _folder(source: str) -> str:
-    if storage.is_s3(source):
-        return source.rstrip("/") + "/"
-    if not Path(source).is_dir():
-        raise InputError(
-            f"{source} is no folder, and its name doesn't end in .txt, .parquet, .csv, .jsonl or .manifest; give one of these"
-        )
-    return source
+def _images(base: str, s3: Any) -> list[str]:
+    return [uri for uri in storage.list_uris(base, s3=s3) if PurePosixPath(uri).suffix.lower() in EXTENSIONS]
 
 
 def _from_table(table: pd.DataFrame) -> list[str]:
