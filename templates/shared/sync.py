@@ -1,14 +1,14 @@
 """Copy the style and script that all templates share into each of them: ``python templates/shared/sync.py``.
 
 A Ground Truth template is one file without remote parts, so the shared parts are written out in every template,
-between ``/* shared/NAME */`` and ``/* end of shared */``. Edit them here; a test fails while a copy differs.
+between ``shared/NAME`` and ``end of shared`` in comments. Edit them here; a test fails while a copy differs.
 """
 
 import re
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-BLOCK = re.compile(r"(?P<start>/\* shared/(?P<name>[\w.]+) \*/\n).*?(?P<end>[ ]*/\* end of shared \*/)", re.DOTALL)
+BLOCK = re.compile(r"(?P<start>(?:/\*|<!--) shared/(?P<name>[\w.]+) (?:\*/|-->)\n).*?(?P<end>[ ]*(?:/\*|<!--) end of shared)", re.DOTALL)
 
 
 def synced(text: str) -> str:

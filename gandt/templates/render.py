@@ -1,15 +1,7 @@
-"""Worker templates: rendered as Ground Truth renders them, described by their header, checked before they cost money.
-
-A template is one HTML file in Liquid. gandt's own lie in ``templates/``; each begins with a header, an HTML comment
-``<!--gandt ... -->`` of TOML that declares its title, its inputs (keys of ``task.input``) and its outputs (names in
-the submitted answer).
-"""
+"""Ground Truth's dialect of Liquid."""
 
 import json
-import re
-import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -17,49 +9,11 @@ import liquid
 from liquid.exceptions import LiquidError, LiquidSyntaxError, TemplateNotFoundError
 from markupsafe import Markup
 
-from gandt import resources, storage
-from gandt.errors import ContractError, InputError
-
-SUFFIX = ".liquid.html"
+from gandt import storage
+from gandt.errors import ContractError
 
 # where render leaves the caller's grant for the filter: no variable of a template can have this name
 _GRANT = "\0grant"
-_HEADER = re.compile(r"<!--gandt\b(.*?)-->", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Input:
-    """A key of ``task.input`` that a template reads: its type (text, list, …), what it is, whether it may be absent."""
-
-    name: str
-    type: str
-    about: str = ""
-    optional: bool = False
-
-
-@dataclass(frozen=True)
-class Output:
-    """A name in the submitted answer; ``<index>`` in it stands for an item's index, ``type`` says how to read it."""
-
-    name: str
-    type: str
-    about: str = ""
-
-    def match(self, name: str) -> str | None:
-        """Return the index that ``name`` carries (``""`` for an output without one), or None where it is another's."""
-        pattern = re.escape(self.name).replace("<index>", r"(\d+)")
-        found = re.fullmatch(pattern, name)
-        return (found.group(1) if found.groups() else "") if found else None
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a template says about itself."""
-
-    title: str = ""
-    about: str = ""
-    inputs: tuple[Input, ...] = field(default=())
-    outputs: tuple[Output, ...] = field(default=())
 
 
 class _Environment(liquid.Environment):
@@ -67,51 +21,6 @@ class _Environment(liquid.Environment):
     loop_iteration_limit = 1_000_000
     output_stream_limit = 20_000_000
     local_namespace_limit = 20_000_000
-
-
-def names() -> list[str]:
-    """Return the names of gandt's own templates, sorted."""
-    return sorted(path.name.removesuffix(SUFFIX) for path in resources.folder("templates").glob(f"*{SUFFIX}"))
-
-
-def read(template: str, *, s3: Any = None) -> str:
-    """Return the text of a template: one of gandt's by name, else a file at a local path or ``s3://`` address.
-
-    Raises
-    ------
-    InputError
-        When it is neither a name of gandt's nor a place with a file.
-    """
-    if template in names():
-        return (resources.folder("templates") / f"{template}{SUFFIX}").read_text(encoding="utf-8")
-    if "/" not in template and "." not in template:
-        raise InputError(f"gandt has no template {template!r}; it has {', '.join(names())}; a file needs its path")
-    return storage.read_text(template, s3=s3)
-
-
-def header(template: str) -> Header | None:
-    """Return the header of the template text, or None where it has none.
-
-    Raises
-    ------
-    ContractError
-        When there is a header that isn't TOML, or not of the form that docs/templates.md describes.
-    """
-    found = _HEADER.search(template)
-    if not found:
-        return None
-    try:
-        told = tomllib.loads(found.group(1))
-        return Header(
-            title=told.get("title", ""),
-            about=told.get("about", ""),
-            inputs=tuple(Input(name, **fields) for name, fields in told.get("inputs", {}).items()),
-            outputs=tuple(Output(name, **fields) for name, fields in told.get("outputs", {}).items()),
-        )
-    except (tomllib.TOMLDecodeError, TypeError, AttributeError) as error:
-        raise ContractError(
-            f"the template's header (<!--gandt …-->) can't be read: {error}; see docs/templates.md"
-        ) from error
 
 
 def render(template: str, task_input: Mapping[str, Any], *, grant: Callable[[str], str] | None = None) -> str:
@@ -146,7 +55,7 @@ def render(template: str, task_input: Mapping[str, Any], *, grant: Callable[[str
         parsed = environment().from_string(template)
         return parsed.render({"task": {"input": dict(task_input)}, _GRANT: grant})
     except (LiquidError, RecursionError, ValueError) as error:
-        raise ContractError(f"the template can't be rendered: {_sentence(error)}") from error
+        raise ContractError(f"the template can't be rendered: {sentence(error)}") from error
 
 
 @lru_cache(maxsize=1)
@@ -189,7 +98,7 @@ class _Grant:
         return grant(value) if grant is not None and storage.is_s3(value) else value
 
 
-def _sentence(error: BaseException) -> str:
+def sentence(error: BaseException) -> str:
     """Return what Liquid says as half a sentence, with the line and the words it is about."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
