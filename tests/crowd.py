@@ -72,7 +72,8 @@ class CrowdPages:
         ``context`` goes to Playwright's ``new_context``: viewport, color_scheme, has_touch and so on.
         """
         path = f"/page{len(self.pages)}.html"
-        head = "<!doctype html><html lang='en'><title>task</title><link rel=icon href=data:,><meta name='viewport' content='width=device-width'>"
+        head = "<!doctype html><html lang='en'><title>task</title><link rel=icon href=data:,>"
+        head += "<meta name='viewport' content='width=device-width'>"
         watch = """<script>
           document.addEventListener("all-crowd-elements-ready", () => { window.isReady = true; });
           document.addEventListener("crowd-form-submitted", (event) => { window.answer = event.detail; });

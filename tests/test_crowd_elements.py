@@ -83,7 +83,10 @@ def test_enter_in_a_field_and_plain_buttons_take_the_same_road(crowd_pages):
     page = crowd_pages.open("""<crowd-form>
       <input name=a required><button name=go>Go</button>
       <crowd-button form-action=submit>Submit</crowd-button></crowd-form>
-      <script>window.seen = 0; document.querySelector("crowd-form").addEventListener("submit", () => seen += 1);</script>""")
+      <script>
+        window.seen = 0;
+        document.querySelector("crowd-form").addEventListener("submit", () => seen += 1);
+      </script>""")
     assert page.locator("crowd-button").count() == 1  # none is appended beside the template's own
     page.get_by_role("button", name="Go").click()
     assert page.evaluate("window.seen") == 0  # required
@@ -93,7 +96,8 @@ def test_enter_in_a_field_and_plain_buttons_take_the_same_road(crowd_pages):
 
 
 def test_submit_method_neither_checks_nor_asks_as_in_html(crowd_pages):
-    page = crowd_pages.open("""<crowd-form><crowd-input name=a required></crowd-input><crowd-input name=b value=1></crowd-input></crowd-form>
+    page = crowd_pages.open("""<crowd-form>
+      <crowd-input name=a required></crowd-input><crowd-input name=b value=1></crowd-input></crowd-form>
       <script>document.querySelector("crowd-form").onsubmit = () => { window.asked = true; return false; };</script>""")
     page.evaluate("document.querySelector('crowd-form').submit()")
     assert page.evaluate("[window.answer, window.asked]") == [{"b": "1"}, None]

@@ -66,6 +66,7 @@
       for (const control of crowd.controls(this)) {
         if (control instanceof crowd.CrowdControl) control.complain(control.validationMessage);
       }
+      invalid[0]?.closest("crowd-tabs")?.reveal(invalid[0]);
       invalid[0]?.reportValidity();
       const messages = new Set(invalid.map((control) => control.validationMessage));
       this.tell([...messages].join(" "), true);

@@ -26,11 +26,12 @@
 
   // A <dialog> with a title, a close button and the given content; a click beside it closes it.
   crowd.dialog = function dialog(title, ...content) {
-    const heading = h("h2", { id: "dialog-title" }, title);
+    const id = crowd.uid("dialog-title");
+    const heading = h("h2", { id }, title);
     const close = h("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => element.close() }, "×");
     const element = h(
       "dialog",
-      { class: "awsui-modal-dialog", "aria-labelledby": "dialog-title" },
+      { class: "awsui-modal-dialog", "aria-labelledby": id },
       h("div", { class: "dialog-head" }, heading, close),
       h("div", { class: "dialog-body" }, ...content),
     );

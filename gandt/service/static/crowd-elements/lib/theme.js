@@ -35,6 +35,7 @@
     :where(html.crowd-dark) { color-scheme: dark; }
     :where(body) { font-family: var(--crowd-font); color: var(--crowd-text); background: var(--crowd-surface); }
     :where(crowd-form) { display: block; }
+    :where(crowd-form crowd-button[form-action="submit"]) { margin-top: 0.75rem; }
     :where(crowd-form:not(:defined)) { visibility: hidden; }
     :where(short-instructions, full-instructions, classification-target, worker-comment) { display: block; }
     @media (max-width: 700px) { :where(crowd-form img, crowd-form video) { max-width: 100%; } }

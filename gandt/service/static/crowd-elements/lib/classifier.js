@@ -1,0 +1,140 @@
+// What the four classifiers share: a list of categories to choose from, beside something to look at.
+(function (crowd) {
+  "use strict";
+  const { h } = crowd;
+
+  class Classifier extends crowd.CrowdWidget {
+    static attributes = { ...crowd.CrowdWidget.attributes, categories: "json", "exclusion-category": "json" };
+    static several = false;
+    static styles = `${crowd.CrowdWidget.styles}
+      fieldset { border: 0; margin: 0; padding: 0; min-width: 0; }
+      legend { font-weight: 600; padding: 0; margin-bottom: 0.5rem; }
+      .options { display: flex; flex-direction: column; gap: 0.5rem; max-height: 70vh; overflow: auto; padding: 4px; }
+      .option {
+        display: flex; align-items: center; gap: 0.625rem; min-height: 2.75rem; padding: 0.375rem 0.75rem; cursor: pointer;
+        border: 1px solid var(--crowd-line); border-radius: 0.375rem; background: var(--crowd-surface); overflow-wrap: anywhere;
+      }
+      .option:hover { background: var(--crowd-raised); }
+      .option:has(:checked) { background: var(--crowd-chosen); border-color: var(--crowd-accent); box-shadow: inset 0 0 0 1px var(--crowd-accent); }
+      .option span { flex: 1; }
+      .option input { width: 1.125rem; height: 1.125rem; flex: none; margin: 0; accent-color: var(--crowd-accent); }
+      kbd { color: var(--crowd-quiet); font: 0.8125rem ui-monospace, monospace; border: 1px solid var(--crowd-faint); border-radius: 0.25rem; padding: 0 0.375rem; }
+      @media (pointer: coarse) { kbd { display: none; } }
+      @media (max-width: 900px) { .options { max-height: none; } }
+    `;
+
+    furnish() {
+      this.chosen = new Set();
+      this.legend = h("legend", {}, this.constructor.several ? "Choose all that apply" : "Choose one");
+      this.options = h("div", { class: "options" });
+      this.picker.append(h("fieldset", { "aria-describedby": "error" }, this.legend, this.options));
+      this.options.addEventListener("change", (event) => this.pick(event.target));
+      this.listenForDigits((index) => {
+        const input = this.inputs()[index];
+        if (!input || input.disabled) return false;
+        input.click();
+        input.focus();
+        return true;
+      });
+    }
+
+    inputs() {
+      return [...this.options.querySelectorAll("input")];
+    }
+
+    focusTarget() {
+      return this.inputs().find((input) => input.checked) ?? this.inputs()[0];
+    }
+
+    get exclusion() {
+      const category = this.exclusionCategory;
+      const text = typeof category === "object" && category !== null ? category.text : category;
+      return this.constructor.several && text ? String(text) : null;
+    }
+
+    changed(name) {
+      super.changed(name);
+      if (name === "categories" || name === "exclusion-category") this.list();
+      for (const input of this.inputs()) input.disabled = this.inert_;
+    }
+
+    list() {
+      const categories = crowd.labelTexts(this.categories);
+      const all = this.exclusion === null || categories.includes(this.exclusion) ? categories : [...categories, this.exclusion];
+      for (const label of this.chosen) if (!all.includes(label)) this.chosen.delete(label);
+      const type = this.constructor.several ? "checkbox" : "radio";
+      this.options.replaceChildren(...all.map((category, index) => h(
+        "label", { class: "option" },
+        h("input", { type, name: "category", value: category, checked: this.chosen.has(category) }),
+        h("span", {}, category),
+        crowd.keyName(index) ? h("kbd", { "aria-hidden": "true" }, crowd.keyName(index)) : null,
+      )));
+      for (const input of this.inputs()) input.disabled = this.inert_;
+    }
+
+    pick(input) {
+      if (!this.constructor.several) this.chosen.clear();
+      if (input.checked) this.chosen.add(input.value);
+      else this.chosen.delete(input.value);
+      // "None of the above" and the others exclude each other.
+      if (input.checked && this.exclusion !== null) {
+        for (const label of [...this.chosen]) {
+          if ((label === this.exclusion) !== (input.value === this.exclusion)) this.chosen.delete(label);
+        }
+      }
+      this.show();
+      this.announce("input");
+      this.announce();
+    }
+
+    show() {
+      for (const input of this.inputs()) input.checked = this.chosen.has(input.value);
+      if (this.chosen.size) this.complain("");
+    }
+
+    // The chosen category, or for several the list of them in the order of the categories.
+    get value() {
+      if (!this.built) return undefined;
+      const labels = this.inputs().map((input) => input.value).filter((label) => this.chosen.has(label));
+      return this.constructor.several ? labels : labels[0];
+    }
+
+    set value(value) {
+      if (!this.built) return;
+      const known = new Set(this.inputs().map((input) => input.value));
+      this.chosen = new Set([value ?? []].flat().filter((label) => known.has(label)));
+      this.show();
+    }
+
+    get answer() {
+      if (this.chosen.size === 0) return undefined;
+      return this.constructor.several ? { labels: this.value } : { label: this.value };
+    }
+
+    restore(answer) {
+      this.value = answer?.labels ?? answer?.label;
+    }
+
+    reset() {
+      this.chosen.clear();
+      this.show();
+      this.complain("");
+    }
+
+    get problem() {
+      if (this.chosen.size || this.inputs().length === 0) return "";
+      return this.constructor.several ? "Choose at least one category." : "Choose a category.";
+    }
+  }
+
+  // The two that classify what stands in <classification-target>.
+  class TargetClassifier extends Classifier {
+    furnish() {
+      super.furnish();
+      this.target.append(h("slot", { name: "classification-target" }));
+    }
+  }
+
+  crowd.Classifier = Classifier;
+  crowd.TargetClassifier = TargetClassifier;
+})(window.crowdElements);
