@@ -44,7 +44,7 @@ def show_table(title: str, rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
+    table = Table(show_edge=False, pad_edge=False)
     columns = list(rows[0]) if rows else []
     for name in columns:
         numeric = all(isinstance(row[name], (int, float)) or row[name] is None for row in rows)
@@ -53,6 +53,7 @@ def show_table(title: str, rows: list[dict[str, Any]]) -> None:
         table.add_row(*(Text(_cell(row[name])) for name in columns))
     # a pipe has no width of its own: give tables room there instead of folding them at 80 columns
     console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(Text(title, style="bold"))
     console.print(table)
     console.print()
 

@@ -1,1 +1,5 @@
-"""Being built."""
+"""The main job on embedded parts: nothing of AWS needed, the crowd simulated and said to be so."""
+
+from gandt.demo.run import DemoResult, Stage, run_demo
+
+__all__ = ["DemoResult", "Stage", "run_demo"]
