@@ -118,10 +118,11 @@ def _picture(number: int) -> str:
     """Draw a circle, square or triangle, in a colour of its own, as a data: address."""
     red, green, blue = (round(255 * part) for part in colorsys.hls_to_rgb(number * 0.381966 % 1, 0.45, 0.6))
     width, height = ((240, 200), (200, 200), (200, 260))[number % 3]
+    middle = f"translate({width // 2 - 100} {height // 2 - 100})"
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{2 * width}" height="{2 * height}"'
         f' viewBox="0 0 {width} {height}"><rect width="{width}" height="{height}" fill="#e9e4da"/>'
-        f'<g fill="rgb({red} {green} {blue})">{_SHAPES[number % 3]}</g></svg>'
+        f'<g transform="{middle}" fill="rgb({red} {green} {blue})">{_SHAPES[number % 3]}</g></svg>'
     )
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 

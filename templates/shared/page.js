@@ -8,6 +8,7 @@
 //   missing              the message while answers are missing
 //   count(tiles)         the words beside the progress bar
 //   start()              called once all is set up
+//   first                the element to focus first
 // and calls gandt.changed(tile) after a change of its own.
 (() => {
   "use strict";
@@ -334,5 +335,8 @@
   if (gandt.start) gandt.start();
   show();
   go(0, false);
-  if (document.activeElement === document.body && tiles[0]) (text(tiles[0]) || tiles[0]).focus({ preventScroll: true });
+  const begin = () => document.activeElement === document.body && (gandt.first || text(tiles[0]) || tiles[0]).focus({ preventScroll: true });
+  if (tiles[0]) begin();
+  // the form may have moved its contents, and with them the focus
+  document.addEventListener("all-crowd-elements-ready", begin);
 })();
