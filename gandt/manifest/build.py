@@ -146,6 +146,14 @@ def dumps(value: Any) -> str:
     return text
 
 
+def attribute_length(value: Any) -> int:
+    """Return an attribute's length in characters as it stands in the file, a string's quotes not counted.
+
+    Whether Ground Truth counts before or after JSON's escapes is not documented; this is the longer of the two.
+    """
+    return len(dumps(value)) - 2 * isinstance(value, str)
+
+
 def _check_options(
     per_page: int,
     gold: Mapping[str, str],
@@ -186,28 +194,29 @@ def _deal(
             "which would show one twice; give more gold, or a lower rate"
         )
     # every page in turn, in a new random order each turn, so that no page gets two more than another
-    free = {page: list(range(page, total, pages)) for page in range(pages)} if count else {}
-    for slots in free.values():
-        rng.shuffle(slots)
-    places: dict[int, str] = {}
-    shown: dict[int, set[str]] = {page: set() for page in free}
+    size = [len(range(page, total, pages)) for page in range(pages)]
+    share = [0] * pages
+    left = count
+    while left:
+        turn = [page for page in rng.sample(range(pages), pages) if share[page] < size[page]][:left]
+        for page in turn:
+            share[page] += 1
+        left -= len(turn)
+    # on each page the gold that was shown least often; the dictionary's random order breaks ties
     used = dict.fromkeys(rng.sample(gold, len(gold)), 0)
-    while len(places) < count:
-        for page in rng.sample(range(pages), pages)[: count - len(places)]:
-            if not free[page]:  # a page with one tile less, which is gold already
-                continue
-            # the one shown least often so far; the dictionary's random order breaks ties
-            pick = min((item for item in used if item not in shown[page]), key=used.__getitem__)
-            used[pick] += 1
-            shown[page].add(pick)
-            places[free[page].pop()] = pick
+    places: dict[int, str] = {}
+    for page in rng.sample(range(pages), pages):
+        slots = rng.sample(range(page, total, pages), share[page])
+        for place, item in zip(slots, sorted(used, key=used.__getitem__), strict=False):
+            places[place] = item
+            used[item] += 1
     rest = iter(asked)
     return [places[i] if i in places else next(rest) for i in range(total)], set(places), pages
 
 
 def _check_length(line: dict[str, Any], number: int) -> None:
     for name, value in line.items():
-        length = len(dumps(value))
+        length = attribute_length(value)
         if length > MAX_ATTRIBUTE:
             raise ContractError(
                 f"data object {number}: its {name!r} has {length:,} characters, and Ground Truth takes "

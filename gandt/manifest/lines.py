@@ -69,12 +69,26 @@ def read_lines(uri: str, *, s3: Any = None) -> Iterator[dict[str, Any]]:
         if not raw.content.strip():
             continue
         try:
-            line = json.loads(raw.content.decode("utf-8-sig" if raw.number == 1 else "utf-8"))
+            line = loads(raw.content.decode("utf-8-sig" if raw.number == 1 else "utf-8"))
         except (ValueError, RecursionError):
             line = None
         if not isinstance(line, dict):
             raise InputError(f"{uri}, line {raw.number} isn't a JSON object; gandt manifest check lists all such lines")
         yield line
+
+
+def loads(text: str) -> Any:
+    """Parse JSON from elsewhere; lone surrogates, which no file can hold, become question marks.
+
+    Raises
+    ------
+    ValueError, RecursionError
+        When it isn't JSON, or is nested too deeply.
+    """
+    value = json.loads(text)
+    if "\\ud" in text or "\\uD" in text:
+        value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode())
+    return value
 
 
 def page_entries(line: dict[str, Any]) -> list[dict[str, Any]]:
@@ -83,7 +97,7 @@ def page_entries(line: dict[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(source, str) or not source.lstrip().startswith("["):
         return []
     try:
-        page = json.loads(source)
+        page = loads(source)
     except (ValueError, RecursionError):
         return []
     return page if isinstance(page, list) and page and all(isinstance(entry, dict) for entry in page) else []
