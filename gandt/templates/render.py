@@ -105,12 +105,17 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, TemplateNotFoundError):
         return f"it includes {str(error)!r}, and Ground Truth has no other files: write that part out in the template"
     message = " ".join(str(getattr(error, "message", "") or error).split()).rstrip(".")
-    token = getattr(error, "token", None)
-    start = getattr(token, "start_index", None)
-    source = getattr(token, "source", None)
-    if start is None or not source or start < 0:
+    line = whereabouts(error)
+    if not line:
         return message
-    line = source.count("\n", 0, start) + 1
-    near = " ".join(source[start : start + 60].split("\n")[0].split())
-    kind = "" if not isinstance(error, LiquidSyntaxError) else "syntax error: "
+    token: Any = getattr(error, "token", None)
+    near = " ".join(token.source[token.start_index : token.start_index + 60].split("\n")[0].split())
+    kind = "syntax error: " if isinstance(error, LiquidSyntaxError) else ""
     return f"line {line}: {kind}{message}, near {near!r}"
+
+
+def whereabouts(error: BaseException) -> int:
+    """Return the template's line (from 1) that one of Liquid's errors is about, 0 where it doesn't tell."""
+    token = getattr(error, "token", None)
+    start, source = getattr(token, "start_index", None), getattr(token, "source", None)
+    return int(source.count("\n", 0, start)) + 1 if source and start is not None and start >= 0 else 0

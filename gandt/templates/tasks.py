@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from gandt import resources, storage
-from gandt.errors import ContractError
+from gandt.errors import ContractError, InputError
 from gandt.templates.header import Header
 
 _SHAPES = (
@@ -89,6 +89,53 @@ def manifest_inputs(
             yield number, lambda_.build_task_input({"dataObject": line}, environment)
         except lambda_.DataObjectError as error:
             raise ContractError(f"{manifest}, line {number}: {error}") from error
+
+
+def pick_line(inputs: Iterator[tuple[int, dict[str, Any]]], line: int, manifest: str) -> dict[str, Any]:
+    """Return the task input of one line (from 1) of a manifest.
+
+    Raises
+    ------
+    InputError
+        When the manifest has no such line, or it is empty.
+    """
+    last = 0
+    for number, given in inputs:
+        if number == line:
+            return given
+        last = number
+    raise InputError(f"{manifest} has no line {line}; its last is {last}")
+
+
+def task_file(path: str, *, s3: Any = None) -> dict[str, Any]:
+    """Read a task input from a JSON file: the ``taskInput`` alone, or a pre-annotation Lambda's whole response.
+
+    Raises
+    ------
+    InputError
+        When the file isn't a JSON object.
+    StorageError
+        When it can't be read.
+    """
+    try:
+        given = json.loads(storage.read_text(path, s3=s3))
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path} isn't JSON ({error}); it should hold what the pre-annotation Lambda returns"
+        ) from error
+    if not isinstance(given, dict):
+        raise InputError(f"{path} isn't a JSON object; it should hold what the pre-annotation Lambda returns")
+    inner = given.get("taskInput")
+    return inner if isinstance(inner, dict) else given
+
+
+def signed(uri: str, *, s3: Any = None) -> str:
+    """Return an https address for an ``s3://`` one, signed with the caller's credentials, good for an hour."""
+    bucket, key = storage.split_s3(uri)
+    params = {"Bucket": bucket, "Key": key}
+    with storage.explained("sign", uri):
+        url: str = (s3 or storage.default_s3()).generate_presigned_url("get_object", Params=params, ExpiresIn=3600)
+    return url
 
 
 @lru_cache(maxsize=1)
