@@ -33,6 +33,7 @@ def embedded_s3(bucket: str) -> Iterator[tuple[Any, dict[str, str]]]:
         When no port of the loopback interface is free.
     """
     with extra("local", "gandt demo"):
+        from moto.backends import get_backend
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
         from werkzeug.serving import make_server
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -46,6 +47,7 @@ def embedded_s3(bucket: str) -> Iterator[tuple[Any, dict[str, str]]]:
                 f"no free port on 127.0.0.1 for the embedded S3 ({reason}); close other programs"
             ) from error
         port = listener.getsockname()[1]
+        get_backend("s3").reset()  # moto keeps one state for the whole process
         app = DomainDispatcherApplication(create_backend_app)
         server = make_server("127.0.0.1", port, app, threaded=True, fd=listener.fileno())
         thread = threading.Thread(target=server.serve_forever, name="embedded S3", daemon=True)

@@ -19,8 +19,10 @@ IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".heic", ".heif", ".avif"}
 )
 
-# Three round digits that resemble each other, so that the crowd has something to disagree about.
-DIGITS_WANTED = ("0", "6", "8")
+# Spelt out, because workers press digits to choose. Three round ones are wanted: they resemble each other, so that
+# the crowd has something to disagree about.
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+DIGITS_WANTED = ("zero", "six", "eight")
 DIGIT_PIXELS = 160
 
 
@@ -60,7 +62,7 @@ def digits_pool(folder: Path, seed: int) -> Pool:
     paths = [folder / f"{number:04}.png" for number in range(len(digits.target))]
     if not folder.is_dir():
         _write_digits(folder, digits.images)
-    truth_of = {str(path): str(digit) for path, digit in zip(paths, digits.target, strict=True)}
+    truth_of = {str(path): DIGITS[digit] for path, digit in zip(paths, digits.target, strict=True)}
     return _pool((str(folder),), truth_of, DIGITS_WANTED, seed)
 
 

@@ -112,14 +112,16 @@ def run_demo(
     """
     begun = time.monotonic()
     parameters = {"seed": seed, "images": _absolute(images), "seeds": _absolute(seeds), "labels": list(labels)}
-    folder = _open_run(Path(out), parameters)
+    folder = _check_out(Path(out), parameters)
+    pool = folder_pool(images, seeds, labels, seed) if images else None
+    storage.write_text(str(folder / "run.json"), json.dumps({**_identity(parameters), "finished": False}, indent=1))
     stages: list[Stage] = []
 
     def done(title: str, *rows: dict[str, Any]) -> None:
         stages.append(Stage(title, list(rows)))
         on_stage(stages[-1])
 
-    pool = folder_pool(images, seeds, labels, seed) if images else digits_pool(folder / "pool", seed)
+    pool = pool or digits_pool(folder / "pool", seed)
     for text in pool.notes:
         done("Note", {"note": text})
     store = _embed(pool, folder)
@@ -391,8 +393,8 @@ def _identity(parameters: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _open_run(folder: Path, parameters: Mapping[str, Any]) -> Path:
-    """Make ``folder`` this run's, or find it to be this run's already; refuse what belongs to another."""
+def _check_out(folder: Path, parameters: Mapping[str, Any]) -> Path:
+    """Refuse a folder that belongs to something else; a new one, an empty one and this run's own are fine."""
     marker = folder / "run.json"
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder} is a file; name a folder")
@@ -407,5 +409,4 @@ def _open_run(folder: Path, parameters: Mapping[str, Any]) -> Path:
             )
     elif folder.exists() and any(folder.iterdir()):
         raise InputError(f"--out {folder} holds other files; name a new or an empty folder")
-    storage.write_text(str(marker), json.dumps({**_identity(parameters), "finished": False}, indent=1))
     return folder.resolve()
