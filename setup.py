@@ -23,6 +23,7 @@ EXTRAS["dev"] = [
     "pytest>=8",
     "pytest-timeout",
     "ruff>=0.11",
+    "setuptools>=77",  # builds the wheel that a test installs
 ]
 
 setup(

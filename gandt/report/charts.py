@@ -62,7 +62,7 @@ def reliability_diagram(confidence: Sequence[float], right: Sequence[bool]) -> s
     groups = [
         group for group in (np.flatnonzero(group_of == number) for number in range(len(_EDGES) + 1)) if len(group)
     ]
-    left, top, size = 60, 12, 380
+    left, top, size = 60, 12, 340
 
     def x(value: float) -> float:
         return left + value * size
@@ -83,7 +83,7 @@ def reliability_diagram(confidence: Sequence[float], right: Sequence[bool]) -> s
             f'<line class="span" x1="{at:.1f}" x2="{at:.1f}" y1="{y(share.low):.1f}" y2="{y(share.high):.1f}"/>'
         )
         parts.append(f'<circle class="dot" cx="{at:.1f}" cy="{y(share.share):.1f}" r="{radius:.1f}"/>')
-        about = f"{len(group):,} labels claim {stated[group].mean():.1%}; right: {share}"
+        about = f"{len(group):,} claim {stated[group].mean():.1%}; right {share}"
         line = top + 22 * (number + 1)
         parts.append(f'<text class="soft" x="{left + size + 24}" y="{line}">{about}</text>')
     parts.append(f'<text x="{left + size / 2}" y="{top + size + 38}" text-anchor="middle">stated confidence</text>')
