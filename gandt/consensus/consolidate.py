@@ -12,6 +12,7 @@ from gandt.consensus.crowd import Bools, Crowd, Fit, Floats, encode
 from gandt.consensus.dawid_skene import dawid_skene
 from gandt.consensus.em import Limits
 from gandt.consensus.ground_truth import ground_truth
+from gandt.consensus.hierarchical import hierarchical
 from gandt.consensus.majority import majority
 from gandt.consensus.one_coin import one_coin
 from gandt.consensus.reliability import worker_table
@@ -20,7 +21,7 @@ from gandt.errors import InputError
 _UNSEEN = "\0unseen"
 
 METHODS: dict[str, Callable[[Crowd, Limits], Fit]] = {
-    "auto": ground_truth,
+    "auto": hierarchical,
     "majority": majority,
     "one-coin": one_coin,
     "dawid-skene": dawid_skene,

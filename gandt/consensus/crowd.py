@@ -94,35 +94,51 @@ class Crowd:
         starts = np.searchsorted(self.pair_worker, np.arange(len(self.workers)))
         return np.asarray(np.add.reduceat(pairs, starts, axis=0))
 
-    def clamp(self, probabilities: Floats) -> Floats:
-        """Put certainty on the gold items' classes, in place; return ``probabilities``."""
-        gold = np.flatnonzero(self.gold)
-        probabilities[gold] = 0.0
-        probabilities[gold, self.known[gold]] = 1.0
-        return probabilities
-
     def start(self) -> Floats:
         """Shares of the votes per item (uniform where there is none), gold certain, shape (items, classes)."""
         votes = self.votes()
         total = votes.sum(axis=1, keepdims=True)
-        uniform = 1.0 / len(self.classes)
-        return self.clamp(np.divide(votes, total, out=np.full_like(votes, uniform), where=total > 0))
+        shares = np.divide(votes, total, out=np.full_like(votes, 1.0 / len(self.classes)), where=total > 0)
+        gold = np.flatnonzero(self.gold)
+        shares[gold] = 0.0
+        shares[gold, self.known[gold]] = 1.0
+        return shares
 
-    def expect(self, log_likelihood: Floats, log_prior: Floats) -> tuple[Floats, float]:
-        """Take the E-step: the items' class probabilities, and the log-likelihood of the answers to items without gold.
+    def scores(self, log_likelihood: Floats, log_prior: Floats) -> Floats:
+        """Sum the log-likelihoods of each item's answers by active workers, and the prior, shape (items, states).
 
         Parameters
         ----------
-        log_likelihood : float array, shape (pairs, classes)
-            log p(the pair's worker gives its label | true class); of inactive workers it is ignored.
-        log_prior : float array, shape (classes,) or (items, classes)
+        log_likelihood : float array, shape (pairs, states)
+        log_prior : float array, shape (states,) or (items, states)
         """
-        scores = np.asarray(self.matrix @ np.where(self.active[self.pair_worker, None], log_likelihood, 0.0))
+        if not self.active.all():
+            log_likelihood = np.where(self.active[self.pair_worker, None], log_likelihood, 0.0)
+        scores: Floats = self.matrix @ log_likelihood
         scores += log_prior
-        evidence = log_sum_exp(scores)
-        scores -= evidence[:, None]
+        return scores
+
+    def expect(self, log_likelihood: Floats, log_prior: Floats) -> Floats:
+        """Take the E-step: the items' state probabilities, shape (items, states); gold items keep their class.
+
+        States come in whole sets of classes: state s belongs to the class s modulo the number of classes.
+        """
+        scores = self.scores(log_likelihood, log_prior)
+        gold = np.flatnonzero(self.gold)
+        if len(gold):
+            state_class = np.arange(scores.shape[1]) % len(self.classes)
+            scores[gold] = np.where(state_class == self.known[gold, None], scores[gold], -np.inf)
+        scores -= scores.max(axis=1, keepdims=True)
         np.exp(scores, out=scores)
-        return self.clamp(scores), float(evidence[~self.gold].sum())
+        scores /= scores.sum(axis=1, keepdims=True)
+        return scores
+
+    def by_class(self, states: Floats) -> Floats:
+        """Sum state probabilities, shape (items, states), to class probabilities, shape (items, classes)."""
+        classes = len(self.classes)
+        if states.shape[1] == classes:
+            return states
+        return np.asarray(states.reshape(len(states), -1, classes).sum(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,10 +149,10 @@ class Fit:
     ----------
     probabilities : float array, shape (items, classes)
         Gold items are certain.
-    log_likelihood : float array, shape (pairs, classes)
-        log p(label | true class) of each pair, whatever the method calls its workers' skills.
-    log_prior : float array, shape (classes,) or (items, classes)
-        log p(class) before any answer (per item where a classifier spoke).
+    log_likelihood : float array, shape (pairs, states)
+        log p(label | state) of each pair, whatever the method calls its workers' skills; see :meth:`Crowd.expect`.
+    log_prior : float array, shape (states,) or (items, states)
+        log p(state) before any answer (per item where a classifier spoke).
     iterations : int
     converged : bool
     confident : bool array, shape (items,), optional
@@ -149,12 +165,6 @@ class Fit:
     iterations: int = 1
     converged: bool = True
     confident: Bools | None = None
-
-
-def log_sum_exp(scores: Floats) -> Floats:
-    """Return log Σ exp over the last axis, without overflow."""
-    top = scores.max(axis=-1, keepdims=True)
-    return np.asarray(np.log(np.exp(scores - top).sum(axis=-1)) + top[..., 0])
 
 
 def one_coin_likelihood(crowd: Crowd, accuracy: Floats) -> Floats:

@@ -37,16 +37,17 @@ def maximise(
     Parameters
     ----------
     m_step : callable
-        Takes the probabilities, shape (items, classes); returns the pairs' log-likelihood and the log class prior.
-    start : float array, shape (items, classes), optional
-        First probabilities; by default the shares of the votes.
+        Takes the state probabilities, shape (items, states); returns the pairs' log-likelihood, shape (pairs, states),
+        and the log prior of the states.
+    start : float array, shape (items, states), optional
+        First probabilities; by default the states are the classes, and these the shares of the votes.
     """
     probabilities = crowd.start() if start is None else start
     for turn in range(1, limits.iterations + 1):  # noqa: B007  (reported)
         log_likelihood, log_prior = m_step(probabilities)
-        updated, _ = crowd.expect(log_likelihood, log_prior)
+        updated = crowd.expect(log_likelihood, log_prior)
         change = float(np.abs(updated - probabilities).max(initial=0.0))
         probabilities = updated
         if change < limits.tolerance:
             break
-    return Fit(probabilities, log_likelihood, log_prior, turn, change < limits.tolerance)
+    return Fit(crowd.by_class(probabilities), log_likelihood, log_prior, turn, change < limits.tolerance)

@@ -39,7 +39,7 @@ def ground_truth(crowd: Crowd, limits: Limits) -> Fit:
         return np.log(np.maximum(likelihood, 1e-12)), np.log(np.maximum(prior, 1e-12))
 
     first = one_coin_likelihood(crowd, np.full(len(crowd.workers), _START))
-    start, _ = crowd.expect(first, np.full(classes, -np.log(classes)))
+    start = crowd.expect(first, np.full(classes, -np.log(classes)))
     # the published code never meets its own tolerance; its 20 turns are the method, so reaching them is no failure
     fit = maximise(crowd, m_step, start=start, limits=Limits(min(limits.iterations, _TURNS), limits.tolerance))
     return replace(fit, converged=fit.converged or fit.iterations == _TURNS)

@@ -21,7 +21,7 @@ def majority(crowd: Crowd, limits: Limits) -> Fit:
     accuracy = np.full(len(crowd.workers), pooled_accuracy(crowd.votes()))
     log_likelihood = one_coin_likelihood(crowd, accuracy)
     log_prior = np.full(classes, -np.log(classes))
-    probabilities, _ = crowd.expect(log_likelihood, log_prior)
+    probabilities = crowd.expect(log_likelihood, log_prior)
     return Fit(probabilities, log_likelihood, log_prior)
 
 

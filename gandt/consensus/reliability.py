@@ -20,16 +20,17 @@ _PRIOR = (4.0, 1.0)  # a stranger: right four times in five, known as well as fi
 def leave_one_out(crowd: Crowd, fit: Fit) -> Floats:
     """Compute the probability that each answer is right, by the item's other answers (and gold), shape (answers,)."""
     right = np.empty(crowd.answers)
-    active = crowd.active[crowd.pair_worker]
-    log_likelihood = np.where(active[:, None], fit.log_likelihood, 0.0)
-    scores = np.asarray(crowd.matrix @ log_likelihood)
-    scores += fit.log_prior
+    classes = len(crowd.classes)
+    log_likelihood = fit.log_likelihood
+    if not crowd.active.all():
+        log_likelihood = np.where(crowd.active[crowd.pair_worker, None], log_likelihood, 0.0)
+    scores = crowd.scores(log_likelihood, fit.log_prior)
     for begin in range(0, crowd.answers, _CHUNK):
         part = slice(begin, begin + _CHUNK)
         others = scores[crowd.item[part]] - log_likelihood[crowd.pair[part]]
         others -= others.max(axis=1, keepdims=True)
         np.exp(others, out=others)
-        own = others[np.arange(len(others)), crowd.label[part]]
+        own = others.reshape(len(others), -1, classes)[np.arange(len(others)), :, crowd.label[part]].sum(axis=1)
         right[part] = own / others.sum(axis=1)
     known = crowd.known[crowd.item]
     return np.where(known >= 0, known == crowd.label, right)

@@ -1,0 +1,105 @@
+"""The default: Dawid-Skene with partial pooling and hard items.
+
+A confusion matrix per worker (Dawid-Skene) wins when workers lean in their own ways and answered a lot; one accuracy
+per worker (one-coin) wins when they answered little. Here each row t of worker j's matrix has a Dirichlet prior,
+worth ``_ROW`` answers, around what workers of his accuracy do with class t:
+
+    B_j[t, t] = σ(logit a_j + δ_t),   B_j[t, l] = (1 - B_j[t, t]) E[t, l],
+
+where a_j is his accuracy, itself pulled to the crowd's by ``_WORKER`` pseudo-answers, δ_t says how much easier or
+harder class t is for everybody (pulled to 0 by ``_CLASS`` pseudo-answers), and E[t, l] is what the crowd takes t for
+when it errs. With much data this is Dawid-Skene; with little it is one-coin; with hardly any it is a plain vote.
+
+Besides, an item may be *hard*: there an answer follows the worker's matrix only with probability ``_CLUE``, else it is
+drawn from G, one distribution of labels for all. Hard items say less about the workers' agreement than they seem to,
+so split votes don't add up to false certainty. The share of hard items is learned.
+
+Where answers are few, the model must not talk itself into a class: an item with n answers teaches (n - 1) / n, as one
+answer can be compared with none, and the class shares are pulled to the shares of the votes.
+
+Partial pooling follows S. Paun et al., "Comparing Bayesian models of annotation", TACL 6 (2018), and the two levels
+that Amazon published for Ground Truth; δ is a Rasch model's effect, per class. The constants are priors, fixed once
+for all crowds; docs/consensus.md shows how little the result depends on them.
+"""
+
+import numpy as np
+
+from gandt.consensus.crowd import Crowd, Fit, Floats
+from gandt.consensus.em import Limits, maximise
+
+_ACCURACY = 0.8  # of workers nothing is known of, worth ``_CROWD`` answers
+_CROWD = 10.0
+_PRIOR = 1.0  # pseudo-items per class
+_SHARES = 0.3  # pull of the class shares to those of the votes, as a share of the items
+_ROW = 6.0
+_WORKER = 6.0
+_CLASS = 500.0
+_CONFUSION = 10.0  # pseudo-errors, spread evenly, per row of E
+_CLUE = 0.2
+_HARD = (2.0, 18.0)  # pseudo-items that are hard, and not
+
+
+def hierarchical(crowd: Crowd, limits: Limits) -> Fit:
+    """Fit the model by expectation maximisation; see the module."""
+    classes = len(crowd.classes)
+    own = np.arange(len(crowd.pair_label)), crowd.pair_label
+    worker, label = crowd.pair_worker, crowd.pair_label
+    active = crowd.active[worker].astype(float)
+    weight = _weights(crowd)
+    answers = crowd.by_worker(crowd.counts(weight)[:, 0])
+    shares = (crowd.start() * weight)[~crowd.gold].sum(axis=0)
+    shares /= max(shares.sum(), 1e-9)
+    asked = weight[~crowd.gold].sum()
+
+    def m_step(states: Floats) -> tuple[Floats, Floats]:
+        states = states * weight
+        probabilities = crowd.by_class(states)
+        counts = crowd.counts(probabilities)
+        right = crowd.by_worker(counts[own])
+
+        # the crowd: how it confuses classes, its accuracy, and each class's offset on the logit scale
+        confusion = np.stack([np.bincount(label, counts[:, t] * active, minlength=classes) for t in range(classes)])
+        correct = np.diag(confusion)
+        pool = (correct.sum() + _CROWD * _ACCURACY) / (confusion.sum() + _CROWD)
+        offset = _logit((correct + _CLASS * pool) / (confusion.sum(axis=1) + _CLASS)) - _logit(pool)
+        errors = confusion + _CONFUSION / (classes - 1)
+        np.fill_diagonal(errors, 0.0)
+        errors /= errors.sum(axis=1, keepdims=True)
+
+        # the workers
+        accuracy = (right + _WORKER * pool) / (answers + _WORKER)
+        diagonal = 1 / (1 + np.exp(-_logit(accuracy)[worker, None] - offset))
+        base = (1 - diagonal) * errors.T[label]
+        base[own] = diagonal[own]
+        truth = crowd.by_worker(counts)[worker]
+        likelihood = (counts + _ROW * base) / (truth + _ROW)
+
+        # the hard items
+        hard = states[:, classes:]
+        guesses = np.bincount(label, (crowd.counts(hard.sum(axis=1)[:, None])[:, 0]) * active, minlength=classes) + 1.0
+        guesses /= guesses.sum()
+        vague = _CLUE * likelihood + (1 - _CLUE) * guesses[label][:, None]
+        share = (hard[~crowd.gold].sum() + _HARD[0]) / (asked + sum(_HARD))
+        mass = probabilities[~crowd.gold].sum(axis=0) + _PRIOR + _SHARES * asked * shares
+        prior = np.log(mass / mass.sum())
+        log_prior = np.concatenate([prior + np.log1p(-share), prior + np.log(share)])
+        return np.log(np.hstack([likelihood, vague])), log_prior
+
+    share = _HARD[0] / sum(_HARD)
+    start = crowd.start()
+    return maximise(crowd, m_step, start=np.hstack([start * (1 - share), start * share]), limits=limits)
+
+
+def _weights(crowd: Crowd) -> Floats:
+    """What each item's answers teach about workers and classes: of n answers n - 1 can be compared with another.
+
+    Gold items teach in full. Shape (items, 1).
+    """
+    answers = crowd.votes().sum(axis=1)
+    weight = np.where(crowd.gold, 1.0, np.maximum(answers - 1, 0) / np.maximum(answers, 1))
+    return np.asarray(weight[:, None])
+
+
+def _logit(share: Floats | float) -> Floats:
+    share = np.clip(share, 1e-4, 1 - 1e-4)
+    return np.asarray(np.log(share) - np.log1p(-share))
