@@ -2,12 +2,15 @@
 
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from gandt.consensus.calibration import discount, fit_correlation
+from gandt.consensus.classifier import Voice
 from gandt.consensus.crowd import Bools, Crowd, Fit, Floats, encode
 from gandt.consensus.dawid_skene import dawid_skene
 from gandt.consensus.em import Limits
@@ -16,6 +19,7 @@ from gandt.consensus.hierarchical import hierarchical
 from gandt.consensus.majority import majority
 from gandt.consensus.one_coin import one_coin
 from gandt.consensus.reliability import worker_table
+from gandt.consensus.weighted import weighted
 from gandt.errors import InputError
 
 _UNSEEN = "\0unseen"
@@ -23,10 +27,14 @@ _UNSEEN = "\0unseen"
 METHODS: dict[str, Callable[[Crowd, Limits], Fit]] = {
     "auto": hierarchical,
     "majority": majority,
+    "certainty": majority,
+    "weighted": weighted,
     "one-coin": one_coin,
     "dawid-skene": dawid_skene,
     "ground-truth": ground_truth,
 }
+# these count votes in one pass, so they have no place for a classifier's voice
+_VOTES = ("majority", "certainty", "weighted")
 
 
 class ConvergenceWarning(UserWarning):
@@ -53,6 +61,8 @@ class Consensus:
     converged : bool
     set_aside : pd.DataFrame
         row, item, worker, label, reason of each answer that wasn't used.
+    correlation : float
+        By how much the confidences were discounted for errors that workers share; see gandt/consensus/calibration.py.
     """
 
     labels: pd.DataFrame
@@ -63,6 +73,7 @@ class Consensus:
     iterations: int
     converged: bool
     set_aside: pd.DataFrame
+    correlation: float = 0.0
 
 
 def consolidate(
@@ -75,6 +86,11 @@ def consolidate(
     target: float = 0.95,
     min_answers: int = 2,
     exclude: Collection[str] = (),
+    previous: pd.DataFrame | None = None,
+    classifier: pd.DataFrame | None = None,
+    correlation: float | None = None,
+    min_agreeing: int = 2,
+    min_share: float = 0.5,
     iterations: int = 500,
     tolerance: float = 1e-4,
 ) -> Consensus:
@@ -99,6 +115,16 @@ def consolidate(
         With fewer answers than this a label is never "confident": one answer gives no certainty.
     exclude : collection of str
         Workers whose answers weigh nothing; they stay in ``Consensus.workers``, marked.
+    previous : pd.DataFrame, optional
+        The workers table of an earlier job, as prior knowledge of the same workers.
+    classifier : pd.DataFrame, optional
+        A classifier's out-of-sample probabilities (item, and a column per class): one more, calibrated voice.
+    correlation : float, optional
+        How much the workers' errors on an item correlate, from 0 (independent) to 1 (all answers are worth one); by
+        default learned from the gold, or where there is none :data:`gandt.consensus.calibration.CORRELATION`.
+    min_agreeing, min_share
+        g-and-t's rule, for the method "certainty" alone: confident when at least ``min_agreeing`` workers agree and
+        they are more than the share ``min_share`` of the item's answers.
     iterations, tolerance
         Cap of the turns, and the largest move of a probability at which a method has converged.
 
@@ -120,12 +146,19 @@ def consolidate(
         raise InputError(f"there is no consensus method {method!r}; choose one of {', '.join(METHODS)}")
     if not 0 < target <= 1:
         raise InputError(f"the target accuracy must lie above 0 and at most at 1; it is {target}")
-    crowd = encode(answers, categories=categories, items=items, gold=gold, exclude=exclude)
+    if correlation is not None and not 0 <= correlation <= 1:
+        raise InputError(f"the correlation of errors must lie between 0 and 1; it is {correlation}")
+    if classifier is not None and method in _VOTES:
+        raise InputError(f"the method {method} only counts votes and can't hear a classifier; use auto")
+    given: dict[str, Any] = {"items": items, "gold": gold, "exclude": exclude, "previous": previous}
+    crowd = encode(answers, categories=categories, **given)
     alone = len(crowd.classes) == 1
     if alone:  # a model needs something else that the truth might be
-        classes = (*crowd.classes, _UNSEEN)
-        crowd = encode(answers, categories=classes, items=items, gold=gold, exclude=exclude)
-    fit = METHODS[method](crowd, Limits(iterations, tolerance))
+        crowd = encode(answers, categories=(*crowd.classes, _UNSEEN), **given)
+    if classifier is not None:
+        crowd = replace(crowd, voice=Voice(crowd, classifier.assign(**{_UNSEEN: 0.0}) if alone else classifier))
+    limits = Limits(iterations, tolerance)
+    fit = METHODS[method](crowd, limits)
     if not fit.converged:
         warnings.warn(
             f"{method} stopped at its cap of {fit.iterations} iterations before it converged; allow more, or judge the "
@@ -134,12 +167,25 @@ def consolidate(
             stacklevel=2,
         )
     kept = ~crowd.gold
-    probabilities = fit.probabilities[kept]
+    voices = crowd.voices()
+    correlation = (
+        fit_correlation(crowd, lambda blind: METHODS[method](blind, limits)) if correlation is None else correlation
+    )
+    probabilities = discount(fit.probabilities, voices, correlation)[kept]
     workers = worker_table(crowd, fit)
     seen = crowd.classes[:1] if alone else crowd.classes
     probabilities = probabilities[:, : len(seen)]
-    labels = _labels(crowd, kept, probabilities, seen, method, target, min_answers)
-    return Consensus(labels, workers, probabilities, seen, method, fit.iterations, fit.converged, crowd.set_aside)
+    labels = _labels(crowd, kept, probabilities, seen, method)
+    if method == "certainty":
+        certain = (labels["votes"] >= min_agreeing) & (labels["votes"] > min_share * labels["workers"])
+    else:
+        certain = (labels["confidence"] >= target) & (voices[kept] >= min_answers)
+    labels.insert(
+        3, "status", np.where(labels["workers"] == 0, "unanswered", np.where(certain, "confident", "relabel"))
+    )
+    return Consensus(
+        labels, workers, probabilities, seen, method, fit.iterations, fit.converged, crowd.set_aside, correlation
+    )
 
 
 def best(probabilities: Floats) -> npt.NDArray[np.int64]:
@@ -149,30 +195,19 @@ def best(probabilities: Floats) -> npt.NDArray[np.int64]:
     return np.asarray(order[np.argmax(probabilities[:, order].round(9), axis=1)])
 
 
-def _labels(
-    crowd: Crowd,
-    kept: Bools,
-    probabilities: Floats,
-    classes: tuple[str, ...],
-    method: str,
-    target: float,
-    min_answers: int,
-) -> pd.DataFrame:
+def _labels(crowd: Crowd, kept: Bools, probabilities: Floats, classes: tuple[str, ...], method: str) -> pd.DataFrame:
     votes = crowd.votes()[kept]
     total = votes.sum(axis=1).astype(np.int64)
     rows = np.arange(len(total))
     chosen = best(probabilities)
-    confidence = probabilities[rows, chosen]
     answered = total > 0
-    status = np.where((confidence >= target) & (total >= min_answers), "confident", "relabel")
     names = np.array(classes, dtype=object)[chosen]
     names[~answered] = None
     return pd.DataFrame(
         {
             "item": crowd.items[kept],
             "label": names,
-            "confidence": np.where(answered, confidence, np.nan),
-            "status": np.where(answered, status, "unanswered"),
+            "confidence": np.where(answered, probabilities[rows, chosen], np.nan),
             "votes": np.where(answered, votes[rows, chosen], 0).astype(np.int64),
             "workers": total,
             "method": method,

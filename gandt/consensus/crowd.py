@@ -6,10 +6,11 @@ items are ``matrix @ log_likelihood`` and the expected counts of the pairs are `
 grows with the answers, not with workers × classes², so millions of workers with one answer each fit as well.
 """
 
+import copy
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,9 @@ import pandas as pd
 from scipy import sparse
 
 from gandt.errors import InputError
+
+if TYPE_CHECKING:
+    from gandt.consensus.classifier import Voice
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
@@ -49,6 +53,10 @@ class Crowd:
         False for workers whose answers are set at nought.
     set_aside : pd.DataFrame
         row, item, worker, label, reason of every answer that isn't used.
+    earned : float array, shape (workers, 2)
+        Right and wrong answers that earlier jobs credit each worker with.
+    voice : Voice, optional
+        A classifier's probabilities.
     """
 
     items: Names
@@ -66,6 +74,8 @@ class Crowd:
     set_aside: pd.DataFrame
     matrix: Any = field(repr=False)  # scipy.sparse.csr_matrix (items, pairs)
     transposed: Any = field(repr=False)
+    earned: Floats
+    voice: "Voice | None" = None
 
     @property
     def answers(self) -> int:
@@ -83,6 +93,11 @@ class Crowd:
         picked[np.arange(len(self.pair_label)), self.pair_label] = self.active[self.pair_worker]
         return np.asarray(self.matrix @ picked)
 
+    def voices(self) -> Floats:
+        """How many spoke on each item, the classifier included, shape (items,)."""
+        spoken: Floats = self.votes().sum(axis=1)
+        return spoken if self.voice is None else spoken + self.voice.speaks
+
     def counts(self, probabilities: Floats) -> Floats:
         """Sum the items' ``probabilities`` over each pair's answers, shape (pairs, classes)."""
         return np.asarray(self.transposed @ probabilities)
@@ -93,6 +108,10 @@ class Crowd:
             return np.zeros((0, *pairs.shape[1:]))
         starts = np.searchsorted(self.pair_worker, np.arange(len(self.workers)))
         return np.asarray(np.add.reduceat(pairs, starts, axis=0))
+
+    def without_gold(self) -> "Crowd":
+        """Return the same crowd, its gold items taken for unknown."""
+        return replace(self, known=np.full_like(self.known, -1), voice=copy.copy(self.voice))
 
     def start(self) -> Floats:
         """Shares of the votes per item (uniform where there is none), gold certain, shape (items, classes)."""
@@ -114,7 +133,7 @@ class Crowd:
         """
         if not self.active.all():
             log_likelihood = np.where(self.active[self.pair_worker, None], log_likelihood, 0.0)
-        scores: Floats = self.matrix @ log_likelihood
+        scores = np.array(self.matrix @ log_likelihood)
         scores += log_prior
         return scores
 
@@ -155,8 +174,6 @@ class Fit:
         log p(state) before any answer (per item where a classifier spoke).
     iterations : int
     converged : bool
-    confident : bool array, shape (items,), optional
-        Where the method has a certainty rule of its own, which items pass it.
     """
 
     probabilities: Floats
@@ -164,7 +181,6 @@ class Fit:
     log_prior: Floats
     iterations: int = 1
     converged: bool = True
-    confident: Bools | None = None
 
 
 def one_coin_likelihood(crowd: Crowd, accuracy: Floats) -> Floats:
@@ -193,6 +209,7 @@ def encode(
     items: Sequence[str] | None = None,
     gold: Mapping[str, str] | None = None,
     exclude: Collection[str] = (),
+    previous: pd.DataFrame | None = None,
 ) -> Crowd:
     """Put an answers table on integer codes and set aside what can't be used.
 
@@ -211,6 +228,8 @@ def encode(
         Items whose label is known. Those that nobody answered are ignored.
     exclude : collection of str
         Workers whose answers weigh nothing.
+    previous : pd.DataFrame, optional
+        An earlier job's workers table (worker, reliability, reliability_low, reliability_high).
 
     Raises
     ------
@@ -277,6 +296,7 @@ def encode(
         active=np.array([name not in left_out for name in names], dtype=bool),
         set_aside=_set_aside(answers, columns, reasons),
         matrix=matrix,
+        earned=_earned(names, previous),
         transposed=matrix.T,
     )
 
@@ -347,6 +367,29 @@ def _pairs(worker: Ints, label: Ints, workers: int, classes: int) -> tuple[Ints,
         kept, inverse = np.unique(key, return_inverse=True)
         pair = inverse.astype(np.int32)
     return pair, (kept // max(classes, 1)).astype(np.int32), (kept % max(classes, 1)).astype(np.int32)
+
+
+_MEMORY = 0.5  # people change: what an earlier job tells counts half
+
+
+def _earned(workers: Names, previous: pd.DataFrame | None) -> Floats:
+    """Right and wrong pseudo-answers that give a Beta the reliability and interval of an earlier job."""
+    earned = np.zeros((len(workers), 2))
+    if previous is None or not len(previous):
+        return earned
+    needed = ["worker", "reliability", "reliability_low", "reliability_high"]
+    missing = [name for name in needed if name not in previous.columns]
+    if missing:
+        raise InputError(f"the earlier workers table lacks the column {missing[0]}; write it with gandt workers --out")
+    table = previous.drop_duplicates("worker").set_index("worker")[needed[1:]].astype(float)
+    table.index = table.index.map(_text)
+    table = table.reindex(workers)
+    mean = table["reliability"].clip(1e-3, 1 - 1e-3).to_numpy()
+    deviation = (table["reliability_high"] - table["reliability_low"]).to_numpy() / 3.92
+    strength = np.maximum(mean * (1 - mean) / np.maximum(deviation, 1e-3) ** 2 - 1, 0.0)
+    known = np.isfinite(mean) & np.isfinite(strength)
+    earned[known] = (_MEMORY * strength[:, None] * np.stack([mean, 1 - mean], axis=1))[known]
+    return earned
 
 
 _REASONS = ("", "no item", "no worker", "no label", "label outside the categories", "a worker's second answer")

@@ -45,6 +45,9 @@ def maximise(
     probabilities = crowd.start() if start is None else start
     for turn in range(1, limits.iterations + 1):  # noqa: B007  (reported)
         log_likelihood, log_prior = m_step(probabilities)
+        if crowd.voice is not None:
+            crowd.voice.calibrate(crowd.by_class(probabilities))
+            log_prior = crowd.voice.log_prior(log_prior)
         updated = crowd.expect(log_likelihood, log_prior)
         change = float(np.abs(updated - probabilities).max(initial=0.0))
         probabilities = updated

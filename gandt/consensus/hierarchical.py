@@ -67,7 +67,7 @@ def hierarchical(crowd: Crowd, limits: Limits) -> Fit:
         errors /= errors.sum(axis=1, keepdims=True)
 
         # the workers
-        accuracy = (right + _WORKER * pool) / (answers + _WORKER)
+        accuracy = (right + _WORKER * pool + crowd.earned[:, 0]) / (answers + _WORKER + crowd.earned.sum(axis=1))
         diagonal = 1 / (1 + np.exp(-_logit(accuracy)[worker, None] - offset))
         base = (1 - diagonal) * errors.T[label]
         base[own] = diagonal[own]
@@ -91,11 +91,8 @@ def hierarchical(crowd: Crowd, limits: Limits) -> Fit:
 
 
 def _weights(crowd: Crowd) -> Floats:
-    """What each item's answers teach about workers and classes: of n answers n - 1 can be compared with another.
-
-    Gold items teach in full. Shape (items, 1).
-    """
-    answers = crowd.votes().sum(axis=1)
+    """Weigh items by what they teach, shape (items, 1): of n voices n - 1 can be compared with another, of gold all."""
+    answers = crowd.voices()
     weight = np.where(crowd.gold, 1.0, np.maximum(answers - 1, 0) / np.maximum(answers, 1))
     return np.asarray(weight[:, None])
 

@@ -21,7 +21,7 @@ def one_coin(crowd: Crowd, limits: Limits) -> Fit:
         right = crowd.by_worker(crowd.counts(probabilities)[own])
         chance = 1 / len(crowd.classes)
         pool = (right[crowd.active].sum() + chance) / (answers[crowd.active].sum() + 1)
-        accuracy = (right + _STRENGTH * pool) / (answers + _STRENGTH)
+        accuracy = (right + _STRENGTH * pool + crowd.earned[:, 0]) / (answers + _STRENGTH + crowd.earned.sum(axis=1))
         return one_coin_likelihood(crowd, np.clip(accuracy, 1e-6, 1 - 1e-6)), log_class_prior(crowd, probabilities)
 
     return maximise(crowd, m_step, limits=limits)

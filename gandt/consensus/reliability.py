@@ -36,6 +36,11 @@ def leave_one_out(crowd: Crowd, fit: Fit) -> Floats:
     return np.where(known >= 0, known == crowd.label, right)
 
 
+def prior_of(crowd: Crowd) -> Floats:
+    """Parameters of each worker's Beta prior, earlier jobs included, shape (workers, 2)."""
+    return np.asarray(np.array(_PRIOR) + crowd.earned)
+
+
 def posterior(worker: Ints, right: Floats, workers: int, classes: int, prior: Floats) -> Floats:
     """Beta posterior of each worker's accuracy.
 
@@ -85,8 +90,7 @@ def worker_table(crowd: Crowd, fit: Fit, level: float = 0.95) -> pd.DataFrame:
     """
     right = leave_one_out(crowd, fit)
     count = len(crowd.workers)
-    prior = np.tile(_PRIOR, (count, 1))
-    beta = posterior(crowd.worker, right, count, len(crowd.classes), prior)
+    beta = posterior(crowd.worker, right, count, len(crowd.classes), prior_of(crowd))
     gold = crowd.gold[crowd.item]
     tail = (1 - level) / 2
     table = pd.DataFrame(

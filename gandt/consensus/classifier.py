@@ -1,0 +1,140 @@
+"""A classifier's probabilities as one more voice, calibrated.
+
+The idea is CROWDLAB's (H. W. Goh, U. Tkachenko, J. Mueller, "CROWDLAB: Supervised learning to infer consensus labels
+and quality scores for data with multiple annotators", 2022): a model on the items' features knows something of items
+that few workers saw. Here it is the items' prior within the model itself, as in V. C. Raykar et al., "Learning from
+crowds", JMLR 11 (2010), but with the classifier fixed and only its calibration learned along:
+
+    p(class k of item i) ∝ p_ik^β exp(b_k).
+
+A classifier that is too sure gets β < 1, a useless one β ≈ 0, and b corrects its class shares. The probabilities must
+be out of sample: of a model that never saw the item, e.g. by cross-validation (:func:`out_of_sample`).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import optimize
+
+from gandt.consensus.crowd import Crowd, Floats
+from gandt.errors import InputError, extra
+
+_LEAST = 1e-6
+
+
+class Voice:
+    """The classifier's probabilities of a crowd's items, and their calibration so far.
+
+    Attributes
+    ----------
+    speaks : bool array, shape (items,)
+        For which items there are probabilities.
+    sharpness : float
+        β.
+    """
+
+    def __init__(self, crowd: Crowd, probabilities: pd.DataFrame) -> None:
+        """Match ``probabilities`` (a column item, and one per class) with the crowd's items.
+
+        Raises
+        ------
+        InputError
+            When a class lacks its column, or values aren't probabilities.
+        """
+        missing = [name for name in ("item", *crowd.classes) if name not in probabilities.columns]
+        if missing:
+            raise InputError(
+                f"the classifier's table lacks the column {missing[0]!r}; it needs item and one column per class"
+            )
+        table = probabilities.drop_duplicates("item").set_index("item")
+        values = table[list(crowd.classes)].astype(float).reindex(crowd.items).to_numpy(dtype=float)
+        self.speaks = np.isin(crowd.items.astype(str), table.index.to_numpy().astype(str))
+        spoken = values[self.speaks]
+        if not np.isfinite(spoken).all() or (spoken < 0).any() or (spoken.sum(axis=1) <= 0).any():
+            raise InputError("the classifier's table holds values that aren't probabilities: each must be 0 or more")
+        spoken = spoken / spoken.sum(axis=1, keepdims=True)
+        self._logs = np.log(np.maximum(spoken, _LEAST))
+        self.sharpness = 1.0
+        self._bias = np.zeros(len(crowd.classes))
+
+    def calibrate(self, probabilities: Floats) -> None:
+        """Move β and b to where the calibrated voice foretells ``probabilities``, shape (items, classes), best."""
+        target = probabilities[self.speaks]
+        if not len(target):
+            return
+
+        def loss(parameters: Floats) -> tuple[float, Floats]:
+            log_p = _log_softmax(parameters[0] * self._logs + parameters[1:])
+            gap = np.exp(log_p) - target
+            # a little ridge towards β = 1, b = 0 keeps separable cases finite
+            ridge = parameters - np.concatenate([[1.0], np.zeros(len(parameters) - 1)])
+            gradient = np.concatenate([[(gap * self._logs).sum()], gap.sum(axis=0)]) + ridge
+            return float(-(target * log_p).sum() + 0.5 * (ridge**2).sum()), gradient
+
+        start = np.concatenate([[self.sharpness], self._bias])
+        bounds = [(0.0, 5.0)] + [(-10.0, 10.0)] * len(self._bias)
+        found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 20}).x
+        self.sharpness, self._bias = float(found[0]), found[1:]
+
+    def log_prior(self, log_prior: Floats) -> Floats:
+        """Give each item its prior, shape (items, states): the voice where it speaks, else ``log_prior`` (states,)."""
+        classes = len(self._bias)
+        prior = np.tile(log_prior, (len(self.speaks), 1))
+        sets = np.logaddexp.reduce(log_prior.reshape(-1, classes), axis=1)
+        calibrated = _log_softmax(self.sharpness * self._logs + self._bias)
+        prior[self.speaks] = np.hstack([calibrated + share for share in sets])
+        return prior
+
+
+def out_of_sample(
+    vectors: npt.NDArray[np.floating], labels: Sequence[str | None], *, folds: int = 5, seed: int = 0
+) -> tuple[Floats, tuple[str, ...]]:
+    """Predict each item's class by a logistic regression that never saw it.
+
+    Parameters
+    ----------
+    vectors : float array, shape (items, dim)
+        Embeddings.
+    labels : sequence of str or None
+        The labels to learn from, e.g. a first consensus; items without one are predicted by all folds' mean.
+
+    Returns
+    -------
+    probabilities : float64 array, shape (items, classes)
+    classes : tuple of str
+
+    Raises
+    ------
+    MissingExtra
+        When scikit-learn isn't installed.
+    InputError
+        When fewer than two classes have labels.
+    """
+    with extra("local", "a classifier on the embeddings"):
+        from sklearn.linear_model import LogisticRegression
+    known = np.array([label is not None and label == label for label in labels])
+    names = np.array([str(label) for label in labels], dtype=object)
+    classes = tuple(sorted(set(names[known])))
+    if len(classes) < 2:
+        raise InputError("a classifier needs labels of at least two classes; label more items first")
+    fold = np.random.default_rng(seed).integers(folds, size=len(names))
+    probabilities = np.zeros((len(names), len(classes)))
+    for turn in range(folds):
+        train = known & (fold != turn)
+        present = sorted(set(names[train]))
+        wanted = ~known | (fold == turn)
+        if len(present) < 2:
+            probabilities[wanted] += 1 / len(classes)
+            continue
+        model = LogisticRegression(max_iter=1000).fit(vectors[train], names[train].astype(str))
+        columns = [classes.index(name) for name in present]
+        probabilities[np.ix_(wanted, columns)] += model.predict_proba(vectors[wanted])
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    return probabilities, classes
+
+
+def _log_softmax(scores: Floats) -> Floats:
+    top = scores - scores.max(axis=1, keepdims=True)
+    return np.asarray(top - np.log(np.exp(top).sum(axis=1, keepdims=True)))
