@@ -7,7 +7,7 @@ from typing import Any
 
 from liquid.exceptions import LiquidError
 
-from gandt.errors import ContractError, GandtError
+from gandt.errors import ContractError
 from gandt.templates.header import Header, Input, header
 from gandt.templates.page import Page, Problem, inspect
 from gandt.templates.render import environment, render, sentence, whereabouts
@@ -24,19 +24,21 @@ _KNOWN_FILTERS = frozenset(
     replace_first reverse round rstrip size slice sort sort_natural split strip strip_html strip_newlines times
     truncate truncatewords uniq upcase url_decode url_encode grant_read_access skip_autoescape to_json""".split()  # noqa: SIM905 (readable)
 )
+Inputs = Iterable[tuple[int, Mapping[str, Any] | ContractError]]
+
 _ONE_FILE = frozenset({"include", "render"})
 _LATE_TAGS = frozenset({"#", "doc", "liquid", "echo", "ifchanged"})
 
 
-def check(template: str, *, inputs: Iterable[tuple[int, Mapping[str, Any]]] = ()) -> list[Problem]:
+def check(template: str, *, inputs: Inputs = ()) -> list[Problem]:
     """Find everything that is wrong with a template.
 
     Parameters
     ----------
     template : str
         The template's text.
-    inputs : iterable of (int, Mapping)
-        Tasks it shall work with: number of the manifest's line and task input, as
+    inputs : iterable of (int, Mapping or ContractError)
+        Tasks it shall work with: number of the manifest's line, and its task input or why it has none, as
         :func:`~gandt.templates.manifest_inputs` yields them.
 
     Returns
@@ -129,42 +131,46 @@ def _tasks(
     template: str,
     told: Header | None,
     used: Mapping[str, int],
-    inputs: Iterable[tuple[int, Mapping[str, Any]]],
+    inputs: Inputs,
     problems: list[Problem],
 ) -> None:
     """Try the template with the given tasks, or with a made-up one where none is given."""
     missing: dict[str, list[int]] = {}
     wrong: dict[tuple[str, str], list[int]] = {}
     large: list[int] = []
+    refused: list[tuple[int, ContractError]] = []
     tried = 0
     wanted = [each for each in told.inputs if not each.optional] if told else []
-    try:
-        for line, given in inputs:
-            tried += 1
-            absent = [each.name for each in wanted] if told else [name for name in used if name]
-            for name in absent:
-                if given.get(name) in (None, "", [], {}):
-                    missing.setdefault(name, []).append(line)
-            for each in told.inputs if told else ():
-                why = _unlike(each, given.get(each.name))
-                if why:
-                    wrong.setdefault((each.name, why), []).append(line)
-            if len(json.dumps(given, ensure_ascii=False)) > MAX_INPUT:
-                large.append(line)
-            if tried == 1 and not missing:
-                _try(template, given, f"with line {line} of the manifest", problems)
-    except GandtError as error:
-        problems.append(Problem("error", "manifest", 0, f"{error} (lines after it were not looked at)"))
+    for line, given in inputs:
+        if isinstance(given, ContractError):
+            refused.append((line, given))
+            continue
+        tried += 1
+        for name in [each.name for each in wanted] if told else [name for name in used if name]:
+            if given.get(name) in (None, "", [], {}):
+                missing.setdefault(name, []).append(line)
+        for each in told.inputs if told else ():
+            why = _unlike(each, given.get(each.name))
+            if why:
+                wrong.setdefault((each.name, why), []).append(line)
+        if len(json.dumps(given, ensure_ascii=False)) > MAX_INPUT:
+            large.append(line)
+        if tried == 1 and not missing:
+            _try(template, given, f"with line {line} of the manifest", problems)
+    for _, error in refused[:20]:
+        problems.append(Problem("error", "manifest", 0, str(error)))
+    if len(refused) > 20:
+        problems.append(Problem("error", "manifest", 0, f"{len(refused) - 20:,} more lines can't be shown"))
     for name, lines in missing.items():
         # without a header nothing tells whether an input may be absent
         level = "error" if told else "warning"
-        problems.append(Problem(level, "input", used.get(name, 1), f"{_where(lines)} no task.input.{name}"))
+        problems.append(Problem(level, "input", used.get(name, 1), f"{_where(lines)} no task.input.{name}, and the template needs it"))
     for (name, why), lines in wrong.items():
         problems.append(Problem("error", "input", used.get(name, 1), f"{_where(lines)} a task.input.{name} that {why}"))
     if large:
         why = f"{_where(large)} a task input of more than {MAX_INPUT:,} characters; put less on a page"
         problems.append(Problem("error", "size", 0, why))
-    if not tried and told is not None:
+    if not tried and not refused and told is not None:
         _try(template, sample_input(told), "with a made-up task", problems)
 
 

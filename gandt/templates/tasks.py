@@ -47,8 +47,10 @@ def sample_input(told: Header | None) -> dict[str, Any]:
 
 def manifest_inputs(
     manifest: str, *, labels: str | None = None, other: str | None = None, as_it_is: bool = False, s3: Any = None
-) -> Iterator[tuple[int, dict[str, Any]]]:
+) -> Iterator[tuple[int, dict[str, Any] | ContractError]]:
     """Yield (line number from 1, task input) for every line of a manifest, as gandt's pre-annotation Lambda makes it.
+
+    A line that isn't a JSON object, or that the Lambda refuses, gives its error in place of the task input.
 
     Parameters
     ----------
@@ -64,8 +66,6 @@ def manifest_inputs(
 
     Raises
     ------
-    ContractError
-        When a line isn't a JSON object, or the Lambda refuses it; the sentence names the line.
     StorageError
         When the manifest can't be read.
     """
@@ -76,32 +76,34 @@ def manifest_inputs(
             continue
         try:
             line = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ContractError(
-                f"{manifest}, line {number}: it isn't JSON ({error}); build the manifest again"
-            ) from error
+        except (ValueError, RecursionError):
+            line = None
         if not isinstance(line, dict):
-            raise ContractError(f"{manifest}, line {number}: it isn't a JSON object; build the manifest again")
-        if as_it_is:
+            yield number, ContractError(f"{manifest}, line {number} isn't a JSON object; build the manifest again")
+        elif as_it_is:
             yield number, line
-            continue
-        try:
-            yield number, lambda_.build_task_input({"dataObject": line}, environment)
-        except lambda_.DataObjectError as error:
-            raise ContractError(f"{manifest}, line {number}: {error}") from error
+        else:
+            try:
+                yield number, lambda_.build_task_input(line, environment)
+            except lambda_.DataObjectError as error:
+                yield number, ContractError(f"{manifest}, line {number}: {error}")
 
 
-def pick_line(inputs: Iterator[tuple[int, dict[str, Any]]], line: int, manifest: str) -> dict[str, Any]:
+def pick_line(inputs: Iterator[tuple[int, dict[str, Any] | ContractError]], line: int, manifest: str) -> dict[str, Any]:
     """Return the task input of one line (from 1) of a manifest.
 
     Raises
     ------
+    ContractError
+        When the line can't be shown.
     InputError
         When the manifest has no such line, or it is empty.
     """
     last = 0
     for number, given in inputs:
         if number == line:
+            if isinstance(given, ContractError):
+                raise given
             return given
         last = number
     raise InputError(f"{manifest} has no line {line}; its last is {last}")
