@@ -6,7 +6,8 @@ of an animation the first frame counts. JPEGs are decoded at the smallest scale 
 
 import io
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -87,6 +88,28 @@ def decode(content: bytes, preprocessing: Preprocessing) -> Picture:
     BadImageError
         With the reason why the file can't be used.
     """
+    with opened(content) as image:
+        width, height = image.size
+        image.draft("RGB", (2 * preprocessing.size,) * 2)  # of effect for JPEG only
+        # a progressive JPEG holds its whole picture in memory whatever the scale
+        held = width * height if image.info.get("progressive") else image.width * image.height
+        if held > MAX_DECODED:
+            raise BadImageError(f"{width} x {height} pixels are more than the {MAX_DECODED:,} that may be in memory")
+        if held > _BIG:
+            with _one_big:
+                return _decoded(image, width, height, preprocessing)
+        return _decoded(image, width, height, preprocessing)
+
+
+@contextmanager
+def opened(content: bytes) -> Iterator[Image.Image]:
+    """Open a file's content with Pillow, its pixels not decoded yet.
+
+    Raises
+    ------
+    BadImageError
+        With the reason, for whatever Pillow raises now or inside the block.
+    """
     if not content:
         raise BadImageError("the file is empty (0 bytes)")
     try:
@@ -94,17 +117,7 @@ def decode(content: bytes, preprocessing: Preprocessing) -> Picture:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise BadImageError(f"{width} x {height} pixels are more than the {MAX_PIXELS:,} allowed")
-            image.draft("RGB", (2 * preprocessing.size,) * 2)  # of effect for JPEG only
-            # a progressive JPEG holds its whole picture in memory whatever the scale
-            held = width * height if image.info.get("progressive") else image.width * image.height
-            if held > MAX_DECODED:
-                raise BadImageError(
-                    f"{width} x {height} pixels are more than the {MAX_DECODED:,} that may be in memory"
-                )
-            if held > _BIG:
-                with _one_big:
-                    return _decoded(image, width, height, preprocessing)
-            return _decoded(image, width, height, preprocessing)
+            yield image
     except UnidentifiedImageError:
         raise BadImageError(f"not a picture in a format that is read ({_kind(content)})") from None
     except BadImageError:
@@ -113,6 +126,23 @@ def decode(content: bytes, preprocessing: Preprocessing) -> Picture:
         raise BadImageError("too big for this machine's memory") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, …
         raise BadImageError(f"can't be decoded: {str(error) or type(error).__name__}") from None
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Return a picture as it is to be seen: first frame, EXIF orientation applied, RGB of 8 bits.
+
+    Raises
+    ------
+    BadImageError
+        When its pixels would need more memory than allowed.
+    """
+    if image.width * image.height > MAX_DECODED:
+        raise BadImageError(
+            f"{image.width} x {image.height} pixels are more than the {MAX_DECODED:,} that may be in memory"
+        )
+    turn = _TURNS.get(image.getexif().get(0x0112, 1))
+    rgb = _rgb(image)
+    return rgb if turn is None else rgb.transpose(turn)
 
 
 def _decoded(image: Image.Image, width: int, height: int, preprocessing: Preprocessing) -> Picture:
