@@ -74,7 +74,7 @@ class SimulatedWorker:
         if self.nature.habit == "always the same" and self.rng.random() < 0.7:
             return self.labels[-1]
         chances = np.array(self.confusion[truth])
-        drawn = 0.7 * difficulty**5  # on the hardest tenth of images half of the answers follow the looks
+        drawn = 0.7 * difficulty**16  # the hardest twentieth of the pool draws many an answer to what it looks like
         pull = np.zeros(len(self.labels))
         pull[self.labels.index(lookalike)] = 0.7
         pull[self.labels.index(truth)] += 0.3
