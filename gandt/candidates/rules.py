@@ -35,16 +35,30 @@ class Scores:
 
 Rule = Callable[[Vectors, Sequence[Array]], Scores]
 
+RULES: dict[str, Rule] = {}
 
+
+def rule(name: str) -> Callable[[Rule], Rule]:
+    """Register a rule under ``name``."""
+
+    def add(function: Rule) -> Rule:
+        RULES[name] = function
+        return function
+
+    return add
+
+
+@rule("mean")
 def mean(vectors: Vectors, seeds: Sequence[Array]) -> Scores:
     """Cosine to the mean of a label's seeds, after the pool's mean has been subtracted from every vector."""
     centre = pool_mean(vectors)
     groups = [centred(vectors[rows], centre) for rows in seeds]
     targets = np.stack([unit(group.sum(axis=0)) for group in groups])
-    own = [_left_out(group) for group in groups]
+    own = [left_out(group) for group in groups]
     return Scores(centred_products(vectors, centre, targets), own)
 
 
+@rule("nearest")
 def nearest(vectors: Vectors, seeds: Sequence[Array]) -> Scores:
     """Cosine to the nearest of a label's seeds, after centring: for labels whose seeds are of several kinds."""
     centre = pool_mean(vectors)
@@ -60,9 +74,6 @@ def nearest(vectors: Vectors, seeds: Sequence[Array]) -> Scores:
         np.fill_diagonal(similar, -np.inf)
         own.append(similar.max(axis=1) if len(group) > 1 else np.empty(0))
     return Scores(scores, own)
-
-
-RULES: dict[str, Rule] = {"mean": mean, "nearest": nearest}
 
 
 def pool_mean(vectors: Vectors) -> Array:
@@ -109,7 +120,7 @@ def centred_products(vectors: Vectors, centre: Array, targets: Array) -> Array:
     return result
 
 
-def _left_out(group: Array) -> Array:
+def left_out(group: Array) -> Array:
     """Return each vector's cosine to the mean of the others."""
     if len(group) < 2:
         return np.empty(0)

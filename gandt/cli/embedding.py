@@ -66,7 +66,7 @@ def filter_command(
         typer.Option(help="A folder per label, a table (item, label), an augmented manifest, or label=FILE,FILE."),
     ],
     out: Annotated[str | None, typer.Option(help="Write the table here (.parquet, .csv or .jsonl).")] = None,
-    rule: Annotated[str, typer.Option(help="How to score; see docs/embedding.md.")] = "mean",
+    rule: Annotated[str, typer.Option(help="How to score; see docs/embedding.md.")] = "spread",
     recall: Annotated[float, typer.Option(help="Aim: the share of the wanted that should be kept.")] = 0.95,
     keep: Annotated[float | None, typer.Option(help="Keep this share of the pool instead.")] = None,
     explore: Annotated[float, typer.Option(help="Share of the discarded to send to labeling too, at random.")] = 0.0,

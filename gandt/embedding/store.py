@@ -210,7 +210,7 @@ class EmbeddingStore:
         missing = found[found.isna()]
         if len(missing):
             raise InputError(
-                f"{missing.index[0]!s} is not in the store {self.path}; embed it first: gandt embed SOURCE {self.path}"
+                f"{list(missing.index)[0]} is not in the store {self.path}; embed it first: gandt embed SOURCE {self.path}"
             )
         rows: Array = found.to_numpy(np.int64)
         if (rows < 0).any():
