@@ -207,14 +207,12 @@ class EmbeddingStore:
             When an item isn't in the store, or was set aside; the sentence names it.
         """
         found: pd.Series[Any] = self._row_of.reindex(list(items))
-        missing = found[found.isna()]
-        if len(missing):
-            raise InputError(
-                f"{list(missing.index)[0]} is not in the store {self.path}; embed it first: gandt embed SOURCE {self.path}"
-            )
+        if found.isna().any():
+            item = items[int(np.flatnonzero(found.isna())[0])]
+            raise InputError(f"{item} is not in the store {self.path}; embed it first: gandt embed SOURCE {self.path}")
         rows: Array = found.to_numpy(np.int64)
         if (rows < 0).any():
-            item = str(found.index[rows < 0][0])
+            item = items[int(np.flatnonzero(rows < 0)[0])]
             reason = self.items.set_index("item").at[item, "reason"]
             raise InputError(f"{item} has no vector in the store {self.path}: it was set aside ({reason})")
         return rows
