@@ -1,9 +1,24 @@
-"""Ground Truth's manifests: build, upload, check and read them."""
+"""Ground Truth's manifests: build, upload, check, read and combine them."""
 
+from gandt.manifest import combine
 from gandt.manifest.build import Manifest, build_manifest
 from gandt.manifest.check import check_manifest
 from gandt.manifest.labels import read_labels
-from gandt.manifest.sources import items_of
-from gandt.manifest.upload import upload_images
+from gandt.manifest.lines import read_lines
+from gandt.manifest.sources import extra_of, items_of
+from gandt.manifest.upload import Upload, set_cors, upload, upload_images
 
-__all__ = ["Manifest", "build_manifest", "check_manifest", "items_of", "read_labels", "upload_images"]
+__all__ = [
+    "Manifest",
+    "Upload",
+    "build_manifest",
+    "check_manifest",
+    "combine",
+    "extra_of",
+    "items_of",
+    "read_labels",
+    "read_lines",
+    "set_cors",
+    "upload",
+    "upload_images",
+]

@@ -112,12 +112,13 @@ def _head(metadata: dict[str, Any]) -> dict[str, Any]:
     kind = str(metadata.get("type", ""))
     kind = kind.partition("/")[2].lower() if kind.lower().startswith("groundtruth/") else kind
     job = str(metadata.get("job-name", metadata.get("job_name", "")))
+    moment = metadata.get("creation-date", metadata.get("creation_date"))
     human = metadata.get("human-annotated", metadata.get("human_annotated"))
     return {
         "type": kind,
         "job": job.removeprefix("labeling-job/"),
         "human": None if human is None else str(human).lower() in ("yes", "true"),
-        "created_at": metadata.get("creation-date", metadata.get("creation_date")),
+        "created_at": moment if isinstance(moment, str) else None,
     }
 
 

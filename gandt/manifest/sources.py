@@ -1,5 +1,7 @@
 """What a manifest can be built from: a folder, an S3 prefix, a list, an embedding store, a table, a manifest."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -62,3 +64,21 @@ def _from_table(table: pd.DataFrame) -> list[str]:
     elif "status" in table.columns:
         table = table[~table["status"].isin(["confident", "set aside"])]
     return table["item"].astype(str).tolist()
+
+
+def extra_of(source: str, columns: Sequence[str], *, s3: Any = None) -> dict[str, dict[str, Any]]:
+    """Return further keys for the items of a table, from its columns: item → {column: value}; gaps are left out.
+
+    Raises
+    ------
+    InputError
+        When ``source`` is no table, or lacks a column.
+    StorageError
+        When it can't be read.
+    """
+    table = tables.read_table(source, required=["item", *columns], s3=s3)
+    rows = json.loads(table[list(columns)].to_json(orient="records"))
+    return {
+        str(item): {name: value for name, value in row.items() if value is not None}
+        for item, row in zip(table["item"], rows, strict=True)
+    }
