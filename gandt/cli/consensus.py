@@ -19,6 +19,7 @@ def _consolidate(answers: str, gold: str | None, items: str | None = None, **opt
     import warnings
 
     from gandt.consensus import consolidate
+    from gandt.consensus.table import read_answers_table
     from gandt.tables import read_table
 
     known = read_table(gold, required=["item", "label"]) if gold else None
@@ -26,7 +27,7 @@ def _consolidate(answers: str, gold: str | None, items: str | None = None, **opt
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = consolidate(
-            read_table(answers),
+            read_answers_table(answers),
             gold=dict(zip(known["item"], known["label"], strict=True)) if known is not None else None,
             items=list(asked["item"]) if asked is not None else None,
             **options,

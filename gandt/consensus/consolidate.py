@@ -2,7 +2,8 @@
 
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 
 from gandt.consensus.calibration import discount, fit_correlation
 from gandt.consensus.classifier import Voice
-from gandt.consensus.crowd import Bools, Crowd, Fit, Floats, encode
+from gandt.consensus.crowd import Bools, Crowd, Fit, Floats, encode, row_sum
 from gandt.consensus.dawid_skene import dawid_skene
 from gandt.consensus.em import Limits
 from gandt.consensus.ground_truth import ground_truth
@@ -61,19 +62,27 @@ class Consensus:
     converged : bool
     set_aside : pd.DataFrame
         row, item, worker, label, reason of each answer that wasn't used.
+    crowd, fit
+        The answers on codes and what the method found, for gandt.consensus.workers and redundancy.
     correlation : float
         By how much the confidences were discounted for errors that workers share; see gandt/consensus/calibration.py.
     """
 
     labels: pd.DataFrame
-    workers: pd.DataFrame
     probabilities: Floats
     classes: tuple[str, ...]
     method: str
     iterations: int
     converged: bool
     set_aside: pd.DataFrame
-    correlation: float = 0.0
+    correlation: float
+    crowd: Crowd = field(repr=False)
+    fit: Fit = field(repr=False)
+
+    @cached_property
+    def workers(self) -> pd.DataFrame:
+        """The table of workers, made when it is first asked for."""
+        return worker_table(self.crowd, self.fit)
 
 
 def consolidate(
@@ -92,7 +101,7 @@ def consolidate(
     min_agreeing: int = 2,
     min_share: float = 0.5,
     iterations: int = 500,
-    tolerance: float = 1e-4,
+    tolerance: float = 1e-5,
 ) -> Consensus:
     """Turn workers' answers into one label per item, with a confidence and a status.
 
@@ -126,7 +135,7 @@ def consolidate(
         g-and-t's rule, for the method "certainty" alone: confident when at least ``min_agreeing`` workers agree and
         they are more than the share ``min_share`` of the item's answers.
     iterations, tolerance
-        Cap of the turns, and the largest move of a probability at which a method has converged.
+        Cap of the turns, and the mean move of the items' probabilities below which a method has converged.
 
     Raises
     ------
@@ -172,7 +181,6 @@ def consolidate(
         fit_correlation(crowd, lambda blind: METHODS[method](blind, limits)) if correlation is None else correlation
     )
     probabilities = discount(fit.probabilities, voices, correlation)[kept]
-    workers = worker_table(crowd, fit)
     seen = crowd.classes[:1] if alone else crowd.classes
     probabilities = probabilities[:, : len(seen)]
     labels = _labels(crowd, kept, probabilities, seen, method)
@@ -184,7 +192,16 @@ def consolidate(
         3, "status", np.where(labels["workers"] == 0, "unanswered", np.where(certain, "confident", "relabel"))
     )
     return Consensus(
-        labels, workers, probabilities, seen, method, fit.iterations, fit.converged, crowd.set_aside, correlation
+        labels=labels,
+        probabilities=probabilities,
+        classes=seen,
+        method=method,
+        iterations=fit.iterations,
+        converged=fit.converged,
+        set_aside=crowd.set_aside,
+        correlation=correlation,
+        crowd=crowd,
+        fit=fit,
     )
 
 
@@ -197,7 +214,7 @@ def best(probabilities: Floats) -> npt.NDArray[np.int64]:
 
 def _labels(crowd: Crowd, kept: Bools, probabilities: Floats, classes: tuple[str, ...], method: str) -> pd.DataFrame:
     votes = crowd.votes()[kept]
-    total = votes.sum(axis=1).astype(np.int64)
+    total = row_sum(votes).astype(np.int64)
     rows = np.arange(len(total))
     chosen = best(probabilities)
     answered = total > 0

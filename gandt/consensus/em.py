@@ -9,10 +9,10 @@ from gandt.consensus.crowd import Crowd, Fit, Floats
 
 
 class Limits(NamedTuple):
-    """When to stop: after ``iterations`` turns, or when no item's probability moves by more than ``tolerance``."""
+    """When to stop: after ``iterations`` turns, or when the items' probabilities move by ``tolerance`` in the mean."""
 
     iterations: int = 500
-    tolerance: float = 1e-4
+    tolerance: float = 1e-5
 
 
 def log_class_prior(crowd: Crowd, probabilities: Floats) -> Floats:
@@ -49,7 +49,7 @@ def maximise(
             crowd.voice.calibrate(crowd.by_class(probabilities))
             log_prior = crowd.voice.log_prior(log_prior)
         updated = crowd.expect(log_likelihood, log_prior)
-        change = float(np.abs(updated - probabilities).max(initial=0.0))
+        change = float(np.abs(updated - probabilities).sum()) / max(len(updated), 1)
         probabilities = updated
         if change < limits.tolerance:
             break

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from gandt.consensus.crowd import Crowd, Fit, Floats, Ints
+from gandt.consensus.crowd import Crowd, Fit, Floats, Ints, softmax
 
 _CHUNK = 1_000_000
 _PRIOR = (4.0, 1.0)  # a stranger: right four times in five, known as well as five answers would tell
@@ -20,7 +20,6 @@ _PRIOR = (4.0, 1.0)  # a stranger: right four times in five, known as well as fi
 def leave_one_out(crowd: Crowd, fit: Fit) -> Floats:
     """Compute the probability that each answer is right, by the item's other answers (and gold), shape (answers,)."""
     right = np.empty(crowd.answers)
-    classes = len(crowd.classes)
     log_likelihood = fit.log_likelihood
     if not crowd.active.all():
         log_likelihood = np.where(crowd.active[crowd.pair_worker, None], log_likelihood, 0.0)
@@ -28,10 +27,7 @@ def leave_one_out(crowd: Crowd, fit: Fit) -> Floats:
     for begin in range(0, crowd.answers, _CHUNK):
         part = slice(begin, begin + _CHUNK)
         others = scores[crowd.item[part]] - log_likelihood[crowd.pair[part]]
-        others -= others.max(axis=1, keepdims=True)
-        np.exp(others, out=others)
-        own = others.reshape(len(others), -1, classes)[np.arange(len(others)), :, crowd.label[part]].sum(axis=1)
-        right[part] = own / others.sum(axis=1)
+        right[part] = crowd.by_class(softmax(others))[np.arange(len(others)), crowd.label[part]]
     known = crowd.known[crowd.item]
     return np.where(known >= 0, known == crowd.label, right)
 
@@ -61,19 +57,17 @@ def posterior(worker: Ints, right: Floats, workers: int, classes: int, prior: Fl
     answers = np.bincount(worker, minlength=workers)
     accuracy = prior[:, 0] / prior.sum(axis=1)
     total = answers + prior.sum(axis=1)
-    for _ in range(100):
-        mixed = accuracy[worker] * right
-        share = mixed / np.maximum(mixed + (1 - accuracy[worker]) * wrong, 1e-300)
-        updated = (np.bincount(worker, share, minlength=workers) + prior[:, 0]) / total
+    gain = right - wrong
+    for _ in range(50):  # Newton's steps on a concave function, never more than half of the way to either end
+        slope = gain / (wrong + accuracy[worker] * gain)
+        information = np.bincount(worker, slope**2, minlength=workers)
+        information += prior[:, 0] / accuracy**2 + prior[:, 1] / (1 - accuracy) ** 2
+        rise = np.bincount(worker, slope, minlength=workers) + prior[:, 0] / accuracy - prior[:, 1] / (1 - accuracy)
+        updated = np.clip(accuracy + rise / information, accuracy / 2, (1 + accuracy) / 2)
         moved = np.abs(updated - accuracy).max(initial=0.0)
         accuracy = updated
-        if moved < 1e-5:
+        if moved < 1e-4:
             break
-    accuracy = np.clip(accuracy, 1e-6, 1 - 1e-6)
-    at = accuracy[worker]
-    slope = (right - wrong) / np.maximum(at * right + (1 - at) * wrong, 1e-12)
-    information = np.bincount(worker, slope**2, minlength=workers)
-    information += prior[:, 0] / accuracy**2 + prior[:, 1] / (1 - accuracy) ** 2
     # a Beta with mean m and strength s has variance m (1-m) / (s+1); it can't know more than all answers right or wrong
     strength = np.clip(accuracy * (1 - accuracy) * information - 1, 1.0, total)
     return np.stack([accuracy * strength, (1 - accuracy) * strength], axis=1)
