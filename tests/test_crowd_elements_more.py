@@ -88,7 +88,7 @@ def test_single_classifiers(crowd_pages, element):
       <full-instructions header="All about it">At length</full-instructions>
       <short-instructions>In short</short-instructions></{element}></crowd-form>
       <script>window.seen = [];
-      document.querySelector("{element}").addEventListener("change", (event) => seen.push(event.target.value));</script>""")
+      document.querySelector("{element}").onchange = (event) => seen.push(event.target.value);</script>""")
     assert page.get_by_role("heading", name="Which one?").is_visible()
     assert page.get_by_text("In short").is_visible()
     page.get_by_role("button", name="View full instructions").click()

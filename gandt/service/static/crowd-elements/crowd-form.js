@@ -76,7 +76,7 @@
     // As of a <form>: checks, lets the submit event be cancelled, then submits.
     requestSubmit(submitter = null) {
       if (this.busy || (!this.novalidate && !this.reportValidity())) return;
-      this.own = new SubmitEvent("submit", { bubbles: true, cancelable: true, submitter });
+      this.own = new SubmitEvent("submit", { bubbles: true, cancelable: true, composed: true, submitter });
       try {
         if (!this.form.dispatchEvent(this.own)) return;
       } finally {

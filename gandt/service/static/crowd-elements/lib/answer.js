@@ -4,11 +4,12 @@
   const NATIVE = new Set(["input", "select", "textarea"]);
   const SILENT = new Set(["submit", "button", "reset", "image"]);
 
-  // Every control in the form, in the order of the document.
+  // Every control in the form, in the order of the document; before them the widget in whose shadow root the form is.
   crowd.controls = function controls(root) {
-    return [...root.querySelectorAll("*")].filter(
-      (element) => element instanceof crowd.CrowdControl || NATIVE.has(element.localName),
+    const inside = [...root.querySelectorAll("*")].filter(
+      (element) => element instanceof crowd.CrowdControl || (NATIVE.has(element.localName) && !element.closest("[data-internal]")),
     );
+    return root.owner ? [root.owner, ...inside] : inside;
   };
 
   const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);

@@ -40,12 +40,18 @@
     console.info("crowd-form: a preview, nothing is sent. The answer:", JSON.stringify(answer));
   };
 
+  // The page's form; crowd-entity-annotation has its own in its shadow root.
+  crowd.form = function form() {
+    const widget = document.querySelector("crowd-entity-annotation");
+    return document.querySelector("crowd-form") ?? widget?.shadowRoot?.querySelector("crowd-form") ?? null;
+  };
+
   // What the portal may ask of the page. Only the window that holds the frame is heard.
   crowd.listenToPortal = function listenToPortal() {
     if (window.parent === window) return;
     window.addEventListener("message", (event) => {
       if (event.source !== window.parent || !event.data) return;
-      const form = document.querySelector("crowd-form");
+      const form = crowd.form();
       const { type, answer, theme } = event.data;
       if (type === "crowd-form-request-submit") form?.requestSubmit();
       else if (type === "crowd-form-restore" && answer) form?.restore(answer);

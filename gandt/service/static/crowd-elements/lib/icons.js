@@ -15,6 +15,7 @@
     check: "M4 13l5 5L20 6",
     "check-circle": "M4 12a8 8 0 1 0 16 0 8 8 0 1 0-16 0m4 0 3 3 5-6",
     close: "M5 5l14 14M19 5L5 19",
+    cursor: "M6 3l12 10-6 .5 3 6-2.5 1.3-3-6L6 18z",
     create: "M4 20l1-5L16 4l4 4L9 19z",
     delete: "M5 7h14M9 7V4h6v3M7 7l1 13h8l1-13M10 11v6m4-6v6",
     error: "M4 12a8 8 0 1 0 16 0 8 8 0 1 0-16 0m8-5v6m0 3v1",

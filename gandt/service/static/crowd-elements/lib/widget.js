@@ -109,6 +109,24 @@
     }
   }
 
+  // A list of categories or labels, each an option that is wide enough for a finger.
+  crowd.optionSheet = crowd.sheet(`
+    fieldset { border: 0; margin: 0; padding: 0; min-width: 0; }
+    legend { font-weight: 600; padding: 0; margin-bottom: 0.5rem; }
+    .options { display: flex; flex-direction: column; gap: 0.5rem; max-height: 70vh; overflow: auto; padding: 4px; }
+    .option {
+      display: flex; align-items: center; gap: 0.625rem; min-height: 2.75rem; padding: 0.375rem 0.75rem; cursor: pointer;
+      border: 1px solid var(--crowd-line); border-radius: 0.375rem; background: var(--crowd-surface); overflow-wrap: anywhere;
+    }
+    .option:hover { background: var(--crowd-raised); }
+    .option:has(:checked) { background: var(--crowd-chosen); border-color: var(--crowd-accent); box-shadow: inset 0 0 0 1px var(--crowd-accent); }
+    .option span { flex: 1; }
+    .option input { width: 1.125rem; height: 1.125rem; flex: none; margin: 0; accent-color: var(--crowd-accent); }
+    kbd { color: var(--crowd-quiet); font: 0.8125rem ui-monospace, monospace; border: 1px solid var(--crowd-faint); border-radius: 0.25rem; padding: 0 0.375rem; }
+    @media (pointer: coarse) { kbd { display: none; } }
+    @media (max-width: 900px) { .options { max-height: none; } }
+  `);
+
   // ['Cat', 'Dog'] or [{label: 'Cat', ...}]: the labels as texts. What isn't a list is no label.
   crowd.labelTexts = function labelTexts(list) {
     if (!Array.isArray(list)) return [];

@@ -1,0 +1,638 @@
+// What the tools that draw shapes share: crowd-bounding-box, -polygon, -polyline, -line and -keypoint.
+// A shape is {label, points}; a box's points are two opposite corners.
+(function (crowd) {
+  "use strict";
+  const { h, geometry } = crowd;
+  const clone = (shapes) => structuredClone(shapes);
+
+  class ShapeTool extends crowd.ImageTool {
+    static key = ""; // of the list in the answer
+    static noun = "";
+    static minimum = 1; // points
+    static maximum = Infinity;
+    static closed = false;
+    static box = false;
+
+    // Subclasses: {label, points} to what stands in the answer and back.
+    toJSON({ label, points }) {
+      return { label, vertices: points };
+    }
+
+    fromJSON({ label, vertices }) {
+      return { label, points: vertices };
+    }
+
+    furnish() {
+      this.shapes = [];
+      this.chosen = -1; // the selected shape
+      this.vertex = -1; // its selected handle
+      this.fresh = false; // whether it is selected only because it was just drawn
+      this.draft = null;
+      this.press_ = null;
+      this.mode = "draw";
+      super.furnish();
+      this.stage.upper.addEventListener("dblclick", (event) => this.doubled(this.stage.point(event), event));
+    }
+
+    // ------------------------------------------------------------------ toolbar and words
+
+    makeModes() {
+      this.drawTool = this.tool("create", `Draw a ${this.constructor.noun}`, () => this.setMode("draw"), { "aria-pressed": "true" });
+      this.selectTool = this.tool("cursor", "Select and move", () => this.setMode("select"), { "aria-pressed": "false" });
+    }
+
+    makeMoreTools() {
+      this.deleteTool = this.tool("delete", "Delete", () => this.erase());
+      this.finishTool = this.tool("check", `Finish this ${this.constructor.noun}`, () => this.finish());
+      this.finishTool.classList.add("finish");
+      this.finishTool.append("Finish");
+      this.advice.append(this.finishTool);
+    }
+
+    setMode(mode) {
+      this.drop();
+      this.mode = mode;
+      this.hand(false);
+      this.redraw();
+    }
+
+    help() {
+      const { noun, box, maximum, closed } = this.constructor;
+      const drawn = box ? "draw a box: press at one corner, release at the other"
+        : maximum === 1 ? "place a point"
+          : maximum === 2 ? "draw a line: from its start to its end"
+            : `add a point; ${closed ? "the first point again, or " : ""}a double click ends the ${noun}`;
+      return [
+        ["press, drag", `${drawn}. On an edge or point of a ${noun}: move it`],
+        ["arrows, Shift arrows", "move the cross, or what is selected, by a step or by one pixel"],
+        ["Space", box ? "first corner, then second corner" : "add a point at the cross"],
+        ...(maximum > 2 ? [["Enter", `end the ${noun}`]] : []),
+        ["Esc", `give up the unfinished ${noun}, or deselect`],
+        ["[ and ]", `select the previous or next ${noun}`],
+        ...(maximum === 1 ? [] : [["V", "select the next point of what is selected"]]),
+        ["Delete", "delete what is selected"],
+      ];
+    }
+
+    describe({ label, points }) {
+      const { box, maximum } = this.constructor;
+      if (box) {
+        const { left, top, width, height } = this.toJSON({ label, points });
+        return `left ${left}, top ${top}, ${width} by ${height}`;
+      }
+      if (maximum === 1) return `at ${points[0].x}, ${points[0].y}`;
+      if (maximum === 2) return points.map((p) => `${p.x}, ${p.y}`).join(" to ");
+      return `${points.length} points`;
+    }
+
+    // "Cat 2": the second cat.
+    nameOf(index) {
+      const { label } = this.shapes[index];
+      const nth = this.shapes.slice(0, index + 1).filter((shape) => shape.label === label).length;
+      return `${label || this.constructor.noun} ${nth}`;
+    }
+
+    // ------------------------------------------------------------------ state
+
+    imageLoaded() {
+      const initial = this.initialValue;
+      const list = Array.isArray(initial) ? initial : initial?.[this.constructor.key] ?? [];
+      const labels = this.labelList();
+      this.shapes = this.readShapes(list).filter(({ label }) => {
+        // As the original: what has no matching label isn't shown.
+        if (!labels.includes(label)) crowd.report(`<${this.localName}>: no label is called ${JSON.stringify(label)}, so its initial value is left out`);
+        return labels.includes(label);
+      });
+      this.initial = JSON.stringify(this.shapes);
+      this.chosen = this.vertex = -1;
+      this.draft = null;
+      this.forget();
+      if (this.waiting) this.restore(this.waiting);
+      this.redraw();
+    }
+
+    readShapes(list) {
+      const shapes = [];
+      for (const item of Array.isArray(list) ? list : []) {
+        const shape = item && this.fromJSON(item);
+        const points = Array.isArray(shape?.points) ? shape.points.map((p) => ({ x: Number(p?.x), y: Number(p?.y) })) : [];
+        const sound = points.length >= this.constructor.minimum && points.every((p) => Number.isFinite(p.x) && Number.isFinite(p.y));
+        if (sound) shapes.push({ label: String(shape.label ?? ""), points });
+        else crowd.report(`<${this.localName}>: an initial value isn't a ${this.constructor.noun}: ${JSON.stringify(item)}`);
+      }
+      return shapes;
+    }
+
+    // The shapes were changed since `before`: one step for undo.
+    commit(before) {
+      const after = clone(this.shapes);
+      this.did(() => this.put(before), () => this.put(after));
+    }
+
+    put(shapes) {
+      this.shapes = clone(shapes);
+      this.chosen = this.vertex = -1;
+    }
+
+    round(point) {
+      const { maximum } = this.constructor;
+      const edge = maximum === 1 ? 1 : 0; // a keypoint is a pixel, a vertex may lie on the far border
+      return {
+        x: Math.min(this.stage.width - edge, Math.max(0, Math.round(point.x))),
+        y: Math.min(this.stage.height - edge, Math.max(0, Math.round(point.y))),
+      };
+    }
+
+    select(index, vertex = -1) {
+      this.chosen = index;
+      this.fresh = false;
+      this.vertex = vertex;
+      if (index >= 0) {
+        this.label = this.shapes[index].label;
+        super.choose(this.label);
+        this.say(`${this.nameOf(index)} selected, ${this.describe(this.shapes[index])}`);
+      }
+      this.redraw();
+    }
+
+    // A label is chosen: for what is drawn next, and for what was selected on purpose.
+    choose(label) {
+      if (this.fresh) this.select(-1);
+      const shape = this.shapes[this.chosen];
+      super.choose(label);
+      if (this.draft) this.draft.label = label;
+      if (!shape || shape.label === label) return;
+      const before = clone(this.shapes);
+      shape.label = label;
+      this.commit(before);
+      this.say(`${this.nameOf(this.chosen)}`);
+    }
+
+    erase() {
+      if (this.draft) {
+        this.drop();
+        return;
+      }
+      const shape = this.shapes[this.chosen];
+      if (!shape) return;
+      const { box, minimum, noun } = this.constructor;
+      const before = clone(this.shapes);
+      if (!box && this.vertex >= 0 && shape.points.length > minimum) {
+        shape.points.splice(this.vertex, 1);
+        this.vertex = -1;
+        this.say("Point deleted.");
+      } else {
+        const name = this.nameOf(this.chosen);
+        this.shapes.splice(this.chosen, 1);
+        this.chosen = this.vertex = -1;
+        this.say(`${name} deleted. ${this.shapes.length} ${noun}${this.shapes.length === 1 ? "" : "s"} left.`);
+      }
+      this.commit(before);
+    }
+
+    // ------------------------------------------------------------------ drawing
+
+    begin(point) {
+      if (this.label === null) {
+        this.say("There is no label yet.");
+        return false;
+      }
+      this.chosen = this.vertex = -1;
+      this.draft = { label: this.label, points: [point] };
+      return true;
+    }
+
+    // Ends the draft: becomes a shape when it has all that it needs.
+    finish() {
+      const { draft } = this;
+      const { minimum, box, noun } = this.constructor;
+      if (!draft) return;
+      let points = draft.points.map((point) => this.round(point));
+      points = points.filter((point, index) => index === 0 || geometry.distance(point, points[index - 1]) > 0);
+      const { left, top, right, bottom } = geometry.box(points);
+      if (box) points = [{ x: left, y: top }, { x: right, y: bottom }];
+      const enough = box ? right > left && bottom > top : points.length >= minimum;
+      if (!enough) {
+        this.say(box ? "A box needs a width and a height." : `A ${noun} needs at least ${minimum} different points.`);
+        this.redraw();
+        return;
+      }
+      const before = clone(this.shapes);
+      this.shapes.push({ label: draft.label, points });
+      this.draft = null;
+      this.chosen = this.shapes.length - 1;
+      this.vertex = -1;
+      this.fresh = true;
+      this.commit(before);
+      this.complain("");
+      this.say(`${this.nameOf(this.chosen)} added, ${this.describe(this.shapes[this.chosen])}`);
+    }
+
+    drop() {
+      this.draft = null;
+      this.press_ = null;
+      this.redraw();
+    }
+
+    // Undo within a draft takes back its last point.
+    interrupt() {
+      if (!this.draft) return false;
+      if (this.constructor.box || this.draft.points.length < 2) this.drop();
+      else this.draft.points.pop();
+      this.redraw();
+      return true;
+    }
+
+    outline({ points }) {
+      if (!this.constructor.box) return points;
+      const { left, top, right, bottom } = geometry.box(points);
+      return [{ x: left, y: top }, { x: right, y: top }, { x: right, y: bottom }, { x: left, y: bottom }];
+    }
+
+    // A box has eight handles, clockwise from its upper left corner; others have their points.
+    handles(shape) {
+      if (!this.constructor.box) return shape.points;
+      const corners = this.outline(shape);
+      return corners.flatMap((a, index) => {
+        const b = corners[(index + 1) % 4];
+        return [a, { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 }];
+      });
+    }
+
+    moveHandle(shape, index, point) {
+      if (!this.constructor.box) {
+        shape.points[index] = this.stage.clamp(point);
+        return;
+      }
+      const box = geometry.box(shape.points);
+      const { x, y } = this.stage.clamp(point);
+      if ([0, 6, 7].includes(index)) box.left = Math.min(x, box.right - 1);
+      if ([2, 3, 4].includes(index)) box.right = Math.max(x, box.left + 1);
+      if ([0, 1, 2].includes(index)) box.top = Math.min(y, box.bottom - 1);
+      if ([4, 5, 6].includes(index)) box.bottom = Math.max(y, box.top + 1);
+      shape.points = [{ x: box.left, y: box.top }, { x: box.right, y: box.bottom }];
+    }
+
+    // The whole shape, but not beyond the image's borders.
+    moveShape(shape, dx, dy) {
+      const { left, top, right, bottom } = geometry.box(shape.points);
+      const edge = this.constructor.maximum === 1 ? 1 : 0;
+      const x = Math.min(this.stage.width - edge - right, Math.max(-left, dx));
+      const y = Math.min(this.stage.height - edge - bottom, Math.max(-top, dy));
+      shape.points = shape.points.map((p) => ({ x: p.x + x, y: p.y + y }));
+    }
+
+    // What a press at the point means: {index, vertex} or null. Handles first, the selected shape first, the newest first.
+    hit(point, event, interior) {
+      const order = [...this.shapes.keys()].reverse();
+      if (this.chosen >= 0) order.unshift(this.chosen);
+      const near = this.stage.reach(event, 8, 18);
+      for (const index of order) {
+        const handles = this.handles(this.shapes[index]);
+        const distances = handles.map((handle) => geometry.distance(point, handle));
+        const vertex = distances.indexOf(Math.min(...distances));
+        if (distances[vertex] <= near) return { index, vertex };
+      }
+      const edge = this.stage.reach(event, 5, 10);
+      for (const index of order) {
+        const outline = this.outline(this.shapes[index]);
+        const touched = geometry.edges(outline, this.constructor.closed).some(([a, b]) => geometry.toSegment(point, a, b) <= edge);
+        if (touched || (interior && this.constructor.closed && geometry.inside(point, outline))) return { index, vertex: -1 };
+      }
+      return null;
+    }
+
+    // ------------------------------------------------------------------ pointer
+
+    down(point, event) {
+      if (this.inert_) return;
+      const { box, closed, maximum } = this.constructor;
+      const { draft } = this;
+      if (draft && !box) {
+        if (closed && draft.points.length > 2 && geometry.distance(point, draft.points[0]) <= this.stage.reach(event, 10, 20)) {
+          this.finish();
+          return;
+        }
+        draft.points.push(point);
+        this.press_ = { kind: "place", draft: draft.points.slice(0, -1) };
+        this.redraw();
+        return;
+      }
+      const hit = this.hit(point, event, this.mode === "select");
+      if (hit) {
+        this.press_ = { kind: "drag", before: clone(this.shapes), from: point, moved: false, ...hit };
+        this.select(hit.index, hit.vertex);
+      } else if (this.mode === "select") {
+        this.select(-1);
+        this.stage.dragging = event;
+      } else if (this.begin(point)) {
+        if (box || maximum === 2) this.draft.points.push(point);
+        this.press_ = { kind: box || maximum === 2 ? "stretch" : "place", from: point, draft: null };
+        this.redraw();
+      }
+    }
+
+    move(point) {
+      const press = this.press_;
+      if (!press) return;
+      if (press.kind === "drag") {
+        const shape = clone(press.before[press.index]);
+        press.moved ||= geometry.distance(point, press.from) * this.stage.scale >= 2;
+        if (!press.moved) return;
+        if (press.vertex >= 0) this.moveHandle(shape, press.vertex, point);
+        else this.moveShape(shape, point.x - press.from.x, point.y - press.from.y);
+        this.shapes[press.index] = shape;
+      } else this.draft.points[this.draft.points.length - 1] = point;
+      this.redraw();
+    }
+
+    up(point, event) {
+      const press = this.press_;
+      this.press_ = null;
+      if (!press) return;
+      const { box, maximum } = this.constructor;
+      if (press.kind === "drag") {
+        if (!press.moved) return;
+        const shape = this.shapes[press.index];
+        shape.points = shape.points.map((p) => this.round(p));
+        this.commit(press.before);
+        this.say(`${this.nameOf(press.index)} moved, ${this.describe(shape)}`);
+      } else if (press.kind === "stretch") {
+        const short = geometry.distance(point, press.from) * this.stage.scale < 4;
+        if (!short) this.finish();
+        else if (box) {
+          this.drop();
+          const hit = this.hit(point, event, true); // a click within a box selects it
+          if (hit) this.select(hit.index);
+        } else {
+          this.draft.points.pop(); // a line's first end; a second click gives the other
+          this.redraw();
+        }
+      } else if (this.draft?.points.length >= maximum) this.finish();
+    }
+
+    hover(point, event) {
+      this.pointer = point;
+      const over = !this.draft && this.hit(point, event, this.mode === "select") !== null;
+      this.stage.sheet.classList.toggle("over", over && !this.stage.panning);
+      if (this.draft) this.redraw();
+    }
+
+    cancel() {
+      const press = this.press_;
+      this.press_ = null;
+      if (!press) return;
+      if (press.kind === "drag") this.shapes = press.before;
+      else if (press.draft) this.draft.points = press.draft;
+      else this.draft = null;
+      this.redraw();
+    }
+
+    // A double click ends a draft, or adds a point to an edge of the selected shape.
+    doubled(point, event) {
+      const { box, closed, maximum } = this.constructor;
+      if (this.draft) {
+        this.finish();
+        return;
+      }
+      const shape = this.shapes[this.chosen];
+      if (box || maximum <= 2 || !shape) return;
+      const at = geometry.edges(shape.points, closed)
+        .findIndex(([a, b]) => geometry.toSegment(point, a, b) <= this.stage.reach(event, 6, 12));
+      if (at < 0 || shape.points.some((p) => geometry.distance(p, point) <= this.stage.reach(event, 8, 18))) return;
+      const before = clone(this.shapes);
+      shape.points.splice(at + 1, 0, this.round(point));
+      this.vertex = at + 1;
+      this.commit(before);
+    }
+
+    // ------------------------------------------------------------------ keyboard
+
+    press(event, onStage) {
+      const { key } = event;
+      if (key === "Escape") {
+        if (!this.draft && this.chosen < 0) return false;
+        if (this.draft) this.drop();
+        else this.select(-1);
+        return true;
+      }
+      if (key === "Delete" || (key === "Backspace" && onStage)) {
+        if (key === "Backspace" && this.draft) this.interrupt();
+        else this.erase();
+        return true;
+      }
+      if ((key === "[" || key === "]") && this.shapes.length) {
+        const count = this.shapes.length;
+        const start = this.chosen < 0 && key === "[" ? 0 : this.chosen;
+        this.select((start + (key === "]" ? 1 : -1) + count) % count);
+        return true;
+      }
+      if (key.toLowerCase() === "v" && this.chosen >= 0) {
+        this.vertex = (this.vertex + 1) % this.handles(this.shapes[this.chosen]).length;
+        this.say(`Point ${this.vertex + 1}`);
+        this.redraw();
+        return true;
+      }
+      if (!onStage || this.inert_ || !this.stage.width) return false;
+      if (key === "Enter" && this.draft) {
+        this.finish();
+        return true;
+      }
+      if (key === " ") {
+        this.stamp();
+        return true;
+      }
+      const step = this.stage.step(event);
+      if (step) this.arrow(step);
+      return step !== null;
+    }
+
+    arrow(step) {
+      const shape = this.shapes[this.chosen];
+      if (shape && !this.draft) {
+        const before = clone(this.shapes);
+        if (this.vertex >= 0) {
+          const at = this.handles(shape)[this.vertex];
+          this.moveHandle(shape, this.vertex, { x: at.x + step.x, y: at.y + step.y });
+          shape.points = shape.points.map((p) => this.round(p));
+        } else this.moveShape(shape, step.x, step.y);
+        this.commit(before);
+        this.say(this.describe(shape));
+        return;
+      }
+      const from = this.stage.cursor ?? this.stage.center();
+      const to = this.round({ x: from.x + step.x, y: from.y + step.y });
+      this.pointer = to;
+      if (this.draft && this.constructor.box) this.draft.points[1] = to;
+      this.stage.setCursor(to);
+      this.say(`${to.x}, ${to.y}`);
+    }
+
+    // Space: what a press and release at the cross would be.
+    stamp() {
+      const { box, closed, maximum } = this.constructor;
+      const at = this.stage.cursor ?? this.round(this.stage.center());
+      this.stage.setCursor(at);
+      if (!this.draft) {
+        if (!this.begin(at)) return;
+        if (box) this.draft.points.push(at);
+        if (maximum === 1) this.finish();
+        else this.say(`First ${box ? "corner" : "point"} at ${at.x}, ${at.y}`);
+      } else if (box) {
+        this.draft.points[1] = at;
+        this.finish();
+      } else if (closed && this.draft.points.length > 2 && geometry.distance(at, this.draft.points[0]) < 1) this.finish();
+      else {
+        this.draft.points.push(at);
+        this.say(`Point ${this.draft.points.length} at ${at.x}, ${at.y}`);
+        if (this.draft.points.length >= maximum) this.finish();
+      }
+      // The next arrow moves the cross again, not what was just drawn.
+      if (!this.draft) this.chosen = this.vertex = -1;
+      this.redraw();
+    }
+
+    // ------------------------------------------------------------------ what is seen
+
+    redraw() {
+      super.redraw();
+      if (!this.deleteTool) return;
+      const { noun, maximum, minimum, box } = this.constructor;
+      const { draft, mode } = this;
+      this.drawTool.setAttribute("aria-pressed", String(mode === "draw"));
+      this.selectTool.setAttribute("aria-pressed", String(mode === "select"));
+      this.deleteTool.disabled = !draft && this.chosen < 0;
+      this.finishTool.hidden = !draft || box || maximum <= 2;
+      this.finishTool.disabled = !draft || draft.points.length < minimum;
+      this.hint.textContent = this.label === null ? "There is no label yet."
+        : draft && maximum > 2 ? `${draft.points.length} point${draft.points.length === 1 ? "" : "s"}. Enter or Finish ends the ${noun}, Esc gives it up.`
+          : draft && maximum === 2 && !box ? "Now the other end."
+            : box ? "Drag from one corner of the box to the other." : maximum === 1 ? "Click to place a point."
+              : maximum === 2 ? "Drag from one end of the line to the other." : `Click to place the points of the ${noun}.`;
+      if (this.stage.width) this.paint();
+      this.listShapes();
+    }
+
+    paint() {
+      const { svg, scale, cursor } = this.stage;
+      const parts = [];
+      this.shapes.forEach((shape, index) => parts.push(...this.drawing(shape, index === this.chosen, shape.label)));
+      if (this.draft) {
+        const preview = this.pointer && !this.press_ && !this.constructor.box ? [...this.draft.points, this.pointer] : this.draft.points;
+        parts.push(...this.drawing({ ...this.draft, points: preview }, true, null));
+      }
+      if (cursor) {
+        const r = 12 / scale;
+        for (const [width, color] of [[4, "#000"], [2, "#fff"]]) {
+          parts.push(h("svg:path", {
+            d: `M${cursor.x - r} ${cursor.y}h${2 * r}M${cursor.x} ${cursor.y - r}v${2 * r}`, stroke: color,
+            "stroke-width": width, "vector-effect": "non-scaling-stroke",
+          }));
+        }
+      }
+      svg.replaceChildren(...parts);
+    }
+
+    drawing(shape, chosen, tag) {
+      const { scale } = this.stage;
+      const { closed, maximum, box } = this.constructor;
+      const color = this.colorFor(shape.label);
+      const outline = this.outline(shape);
+      const open = tag === null && !box; // a draft that isn't closed yet
+      const d = `M${outline.map((p) => `${p.x} ${p.y}`).join("L")}${closed && !open ? "Z" : ""}`;
+      const parts = [];
+      if (maximum > 1) {
+        // A dark line under the coloured one, so that it shows on any image.
+        parts.push(h("svg:path", { d, fill: "none", stroke: "#000", "stroke-opacity": 0.5, "stroke-width": 5, "vector-effect": "non-scaling-stroke" }));
+        parts.push(h("svg:path", {
+          d, fill: closed ? color : "none", "fill-opacity": chosen ? 0.25 : 0.1, stroke: color, "stroke-width": chosen ? 3.5 : 2.5,
+          "vector-effect": "non-scaling-stroke",
+        }));
+      }
+      const shown = chosen || maximum === 1 ? (tag === null ? shape.points : this.handles(shape)) : [];
+      shown.forEach((point, index) => {
+        const picked = chosen && index === this.vertex && tag !== null;
+        parts.push(h("svg:circle", {
+          cx: point.x, cy: point.y, r: (picked ? 8 : chosen ? 6.5 : 5) / scale, fill: picked || (maximum === 1 && !chosen) ? color : "#fff",
+          stroke: picked ? "#fff" : maximum === 1 && !chosen ? "#fff" : color, "stroke-width": 2, "vector-effect": "non-scaling-stroke",
+        }));
+      });
+      if (tag) parts.push(this.tag(outline, tag, color));
+      return parts;
+    }
+
+    tag(outline, text, color) {
+      const { scale, width, height } = this.stage;
+      const size = 13 / scale;
+      const { left, top } = this.constructor.maximum === 1 ? { left: outline[0].x + size * 0.7, top: outline[0].y + size * 0.7 } : geometry.box(outline);
+      const wide = (text.length * 0.62 + 0.8) * size;
+      const x = Math.max(0, Math.min(left, width - wide));
+      const y = Math.min(Math.max(top, size * 1.35), height);
+      return h("svg:g", {},
+        h("svg:rect", { x, y: y - size * 1.35, width: wide, height: size * 1.35, fill: "#16191f", "fill-opacity": 0.85, stroke: color, "stroke-width": 1.5, "vector-effect": "non-scaling-stroke" }),
+        h("svg:text", { x: x + size * 0.4, y: y - size * 0.38, "font-size": size, "font-family": "ui-monospace, monospace", fill: "#fff", textLength: wide - size * 0.8, lengthAdjust: "spacingAndGlyphs" }, text));
+    }
+
+    listShapes() {
+      if (!this.list) return;
+      const { noun } = this.constructor;
+      const focused = this.shadowRoot.activeElement?.dataset?.shape;
+      const items = this.shapes.map((shape, index) => {
+        const swatch = h("span", { class: "swatch" });
+        swatch.style.background = this.colorFor(shape.label);
+        const pick = h("button", {
+          type: "button", class: "pick", "aria-pressed": String(index === this.chosen), "data-shape": index,
+          onclick: () => {
+            this.select(index);
+            this.stage.view.focus({ preventScroll: true });
+          },
+        }, swatch, h("span", {}, this.nameOf(index), " ", h("small", {}, this.describe(shape))));
+        const remove = h("button", {
+          type: "button", "aria-label": `Delete ${this.nameOf(index)}`,
+          onclick: () => {
+            this.select(index);
+            this.erase();
+            (this.list.querySelector("button") ?? this.stage.view).focus();
+          },
+        }, "×");
+        return h("li", {}, pick, remove);
+      });
+      this.list.replaceChildren(h("h3", {}, `${items.length} ${noun}${items.length === 1 ? "" : "s"}`), h("ul", {}, ...items));
+      if (focused !== undefined) this.list.querySelector(`[data-shape="${focused}"]`)?.focus();
+    }
+
+    // ------------------------------------------------------------------ answer
+
+    get answer() {
+      if (!this.stage?.width) return undefined;
+      const answer = {
+        [this.constructor.key]: this.shapes.map((shape) => this.toJSON(clone(shape))),
+        inputImageProperties: this.imageProperties,
+      };
+      if (this.hasInitialValue) answer.initialValueModified = JSON.stringify(this.shapes) !== this.initial;
+      return answer;
+    }
+
+    restore(answer) {
+      if (!this.stage.width) {
+        this.waiting = answer;
+        return;
+      }
+      this.waiting = null;
+      this.put(this.readShapes(answer?.[this.constructor.key]));
+      this.forget();
+      this.redraw();
+    }
+
+    reset() {
+      this.imageLoaded();
+      this.complain("");
+    }
+
+    get problem() {
+      return super.problem || (this.draft ? `Finish the ${this.constructor.noun} that you began, or give it up with Esc.` : "");
+    }
+  }
+
+  crowd.ShapeTool = ShapeTool;
+})(window.crowdElements);
