@@ -7,15 +7,28 @@ import typer
 from gandt.cli import Json, app, note, show_json, show_table
 
 Answers = Annotated[str, typer.Argument(help="Answers table (.parquet, .csv, .jsonl; local or s3://).")]
-Method = Annotated[str, typer.Option(help="auto, majority, one-coin, dawid-skene, ground-truth.")]
+Method = Annotated[
+    str,
+    typer.Option(
+        help="auto, majority, certainty, weighted, one-coin, dawid-skene, ground-truth, …; see docs/consensus.md."
+    ),
+]
 Categories = Annotated[
     list[str] | None, typer.Option("--category", help="A label category, in order; repeat it. Default: all that occur.")
 ]
 Gold = Annotated[str | None, typer.Option(help="Table of item,label: items whose label is known.")]
 Exclude = Annotated[list[str] | None, typer.Option(help="A worker whose answers shall weigh nothing; repeat it.")]
+Previous = Annotated[str | None, typer.Option(help="Workers table of an earlier job, as prior knowledge.")]
 
 
-def _consolidate(answers: str, gold: str | None, items: str | None = None, **options: Any) -> Any:
+def _consolidate(
+    answers: str,
+    gold: str | None,
+    items: str | None = None,
+    previous: str | None = None,
+    classifier: str | None = None,
+    **options: Any,
+) -> Any:
     import warnings
 
     from gandt.consensus import consolidate
@@ -30,6 +43,8 @@ def _consolidate(answers: str, gold: str | None, items: str | None = None, **opt
             read_answers_table(answers),
             gold=dict(zip(known["item"], known["label"], strict=True)) if known is not None else None,
             items=list(asked["item"]) if asked is not None else None,
+            previous=read_table(previous) if previous else None,
+            classifier=read_table(classifier) if classifier else None,
             **options,
         )
     for warning in caught:
@@ -52,6 +67,10 @@ def consensus(
     target: Annotated[float, typer.Option(help="Expected accuracy that makes a label confident.")] = 0.95,
     min_answers: Annotated[int, typer.Option(help="Fewer answers than this are never confident.")] = 2,
     exclude: Exclude = None,
+    previous: Previous = None,
+    classifier: Annotated[
+        str | None, typer.Option(help="Table of a classifier's probabilities: item, one column per category.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Turn answers into labels: one label, confidence and status per item.
@@ -69,6 +88,8 @@ def consensus(
         target=target,
         min_answers=min_answers,
         exclude=exclude or (),
+        previous=previous,
+        classifier=classifier,
     )
     write_table(result.labels, out)
     if workers:
@@ -99,21 +120,28 @@ def workers(
     category: Categories = None,
     gold: Gold = None,
     exclude: Exclude = None,
+    previous: Previous = None,
     json_: Json = False,
 ) -> None:
-    """Show how reliable each worker is, judged by gold and by everybody else's answers.
+    """Show how reliable each worker is by gold and everybody else's answers, and what else stands out.
 
     Example: gandt workers answers.parquet --gold gold.csv --out workers.csv
     """
+    from gandt.consensus.table import read_answers_table
+    from gandt.consensus.workers import evidence
     from gandt.tables import write_table
 
-    table = _consolidate(answers, gold, method=method, categories=category, exclude=exclude or ()).workers
+    result = _consolidate(answers, gold, method=method, categories=category, exclude=exclude or (), previous=previous)
+    table = evidence(read_answers_table(answers), result)
     if out:
         write_table(table, out)
     rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
     if json_:
         show_json(rows)
         return
-    show_table(f"Workers ({len(rows)})", rows[:50])
+    columns = ("worker", "answers", "reliability", "reliability_low", "reliability_high", "gold_right", "gold_answers")
+    brief = [{name: row[name] for name in (*columns, "speed", "evidence")} for row in rows]
+    brief.sort(key=lambda row: not row["evidence"])
+    show_table(f"Workers ({len(rows)})", brief[:50])
     if len(rows) > 50:
         note(f"{len(rows) - 50} more; write them all with --out")
