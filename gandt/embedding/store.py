@@ -213,7 +213,7 @@ class EmbeddingStore:
         rows: Array = found.to_numpy(np.int64)
         if (rows < 0).any():
             item = items[int(np.flatnonzero(rows < 0)[0])]
-            reason = self.items.set_index("item").at[item, "reason"]
+            reason = str(self.items.set_index("item").at[item, "reason"])
             raise InputError(f"{item} has no vector in the store {self.path}: it was set aside ({reason})")
         return rows
 
