@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from gandt.answers import content as reader
+from gandt.answers.files import line_page
 
 LAMBDAS = Path(__file__).parents[1] / "lambdas"
 FIXTURES = Path(__file__).parent / "fixtures" / "ground-truth"
@@ -443,7 +444,9 @@ def test_post_survives_any_event(event) -> None:
 def test_the_lambda_and_the_reader_understand_forms_alike(form, source) -> None:
     consolidation = load_once("post_annotation", "consolidation")
     assert reader.answer_labels(form) == consolidation.answer_labels(form)
-    assert reader.page_items(source) == consolidation.page_items(source)
+    assert reader.tile_labels(form, 0) == consolidation.tile_labels(form, 0)
+    pages = [{key: value for key, value in entry.items() if key != "index"} for entry in line_page({"content": source})]
+    assert pages == [{k: v for k, v in entry.items() if k != "index"} for entry in consolidation.page_items(source)]
     assert all(label == label.strip() and label.encode() for label in reader.answer_labels(form))
 
 

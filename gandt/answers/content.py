@@ -8,6 +8,9 @@ import json
 from typing import Any
 
 from gandt.errors import ContractError
+from gandt.manifest.lines import loads
+
+TILE_FIELDS = ("labels-0", "boxes-0")
 
 
 def parse_content(content: Any) -> dict[str, Any]:
@@ -20,7 +23,7 @@ def parse_content(content: Any) -> dict[str, Any]:
     """
     if isinstance(content, str):
         try:
-            content = json.loads(content)
+            content = loads(content)
         except (ValueError, RecursionError):
             raise ContractError("its content isn't JSON") from None
     if isinstance(content, dict) and isinstance(content.get("annotatedResult"), dict):
@@ -56,36 +59,32 @@ def chosen(value: Any) -> list[str]:
 def answer_labels(form: dict[str, Any], field: str | None = None) -> list[str]:
     """Return the labels that a worker gave to an object of one item, from the form's fields.
 
-    Without ``field``, a classifier's output comes first, then radio buttons and boxes, then a field called ``label`` or
-    ``labels``, then the first field that isn't empty. A ``workerComment`` is never an answer.
+    Without ``field``, the fields of gandt's own templates come first, then a classifier's output, then radio buttons
+    and boxes, then a field called ``label`` or ``labels``, then the first field that isn't empty. A ``workerComment``
+    is never an answer.
     """
     if field is not None:
         return chosen(form.get(field))
     fields = {name: value for name, value in form.items() if name != "workerComment"}
-    for value in fields.values():
+    if any(name in fields for name in TILE_FIELDS):  # gandt's own templates
+        return tile_labels(fields, 0)
+    for value in fields.values():  # a classifier's own output
         if isinstance(value, dict) and ("label" in value or "labels" in value):
             return chosen(value)
-    for value in fields.values():
+    for value in fields.values():  # radio buttons and boxes
         if isinstance(value, dict) and value and all(isinstance(flag, bool) for flag in value.values()):
             return chosen(value)
-    for name in ("label", "labels", "labels-0", *fields):
+    for name in ("label", "labels", *fields):
         labels = chosen(fields.get(name))
         if labels:
             return labels
     return []
 
 
-def page_items(source: Any) -> list[dict[str, Any]]:
-    """Return the items of a page (a JSON list in ``source``), each with its ``index``; [] for any other text."""
-    if not isinstance(source, str) or not source.lstrip().startswith("["):
-        return []
-    try:
-        page = json.loads(source)
-    except (ValueError, RecursionError):
-        return []
-    if not isinstance(page, list) or not page or not all(isinstance(item, dict) for item in page):
-        return []
-    return [{**item, "index": item.get("index", position)} for position, item in enumerate(page)]
+def tile_labels(form: dict[str, Any], index: Any) -> list[str]:
+    """Return the labels that a worker gave to the item of a page that has this index."""
+    value = form.get(f"labels-{index}")
+    return chosen(value if value is not None else form.get(f"boxes-{index}"))
 
 
 def item_of(data_object: dict[str, Any]) -> str | None:

@@ -1,26 +1,20 @@
-"""Read a labeling job's output folder into the answers table."""
+"""Read a labeling job's output into the answers table."""
 
-import json
-import posixpath
-import re
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
 
-from gandt import storage
-from gandt.answers.content import answer_labels, chosen, item_of, page_items, parse_content
-from gandt.errors import ContractError, InputError, StorageError
-from gandt.progress import track
+from gandt import storage, templates
+from gandt.answers.content import answer_labels, item_of, tile_labels
+from gandt.answers.files import Answer, Job, Reader, line_page, natural
+from gandt.errors import InputError
+from gandt.templates import Header
 
 COLUMNS = ["item", "worker", "label", "job", "data_object", "accepted_at", "submitted_at", "seconds"]
 SET_ASIDE = ["file", "data_object", "worker", "reason"]
-
-_RESPONSE = re.compile(r"(?:^|/)annotations/worker-response/iteration-(\d+)/([^/]+)/[^/]+\.json$")
-_REQUEST = re.compile(r"(?:^|/)annotations/consolidated-annotation/consolidation-request/iteration-(\d+)/[^/]+\.json$")
-_MANIFEST = re.compile(r"(?:^|/)manifests/output/output\.manifest$")
 
 
 @dataclass(frozen=True)
@@ -34,32 +28,12 @@ class JobOutput:
     items : pandas.DataFrame
         ``item, job, data_object`` of everything that was asked, answered or not, as far as the output tells.
     set_aside : pandas.DataFrame
-        ``file, data_object, worker, reason`` of what couldn't be read or didn't count.
+        ``file, data_object, worker, reason`` of what couldn't be read or doesn't count.
     """
 
     answers: pd.DataFrame
     items: pd.DataFrame
     set_aside: pd.DataFrame
-
-
-@dataclass
-class _Answer:
-    worker: str
-    content: dict[str, Any]
-    accepted: Any = None
-    submitted: Any = None
-    seconds: Any = None
-    file: str = ""
-
-
-@dataclass
-class _Job:
-    """One job's folder, as it is being read."""
-
-    name: str
-    answers: dict[str, list[_Answer]] = field(default_factory=dict)  # data object → answers, in the order found
-    requested: dict[str, list[_Answer]] = field(default_factory=dict)  # the same, from consolidation requests
-    objects: dict[str, dict[str, Any]] = field(default_factory=dict)  # data object → its manifest line or dataObject
 
 
 def read_answers(output: str, *, s3: Any = None, **options: Any) -> pd.DataFrame:
@@ -68,7 +42,8 @@ def read_answers(output: str, *, s3: Any = None, **options: Any) -> pd.DataFrame
     Parameters
     ----------
     output : str
-        ``<S3OutputPath>/<job>/``, local or ``s3://``; a folder that holds several jobs works too.
+        ``<S3OutputPath>/<job>/``, local or ``s3://``. A folder that holds several jobs works too, and so do a job's
+        ``annotations/`` alone and a single worker-response, consolidation-request or output-manifest file.
     s3 : optional
         A boto3 S3 client.
     **options
@@ -77,26 +52,34 @@ def read_answers(output: str, *, s3: Any = None, **options: Any) -> pd.DataFrame
     Returns
     -------
     pandas.DataFrame
-        One row for each chosen label: ``item, worker, label, job, data_object`` (str), ``accepted_at, submitted_at``
-        (datetime64[ns, UTC], NaT where unknown), ``seconds`` (float64, time spent on the whole page without pauses).
+        A row for each label that a worker gave to an item: ``item, worker, label, job, data_object`` (str),
+        ``accepted_at, submitted_at`` (datetime64[ns, UTC], NaT where unknown), ``seconds`` (float64; time spent on the
+        data object, for a page on all of its items, without pauses; NaN where unknown).
 
     Raises
     ------
     InputError
-        When the folder holds no answers.
+        When there is no answer.
     StorageError
-        When it can't be read.
+        When the place can't be read.
     """
     return read_output(output, s3=s3, **options).answers
 
 
 def read_output(
-    output: str, *, s3: Any = None, answer_field: str | None = None, input_manifest: str | None = None
+    output: str,
+    *,
+    s3: Any = None,
+    answer_field: str | None = None,
+    template: str | None = None,
+    input_manifest: str | None = None,
 ) -> JobOutput:
     """Read a labeling job's output: answers, what was asked, and what was set aside.
 
-    Worker responses are read first, for they know the times; an object that has none is read from the consolidation
-    requests. An object's items come from the output manifest (or ``input_manifest``), else from the requests.
+    A worker's answer is read from the worker responses, for they know the times; failing these from the consolidation
+    requests; failing both from the label, where the post-annotation Lambda assembled answers there (as gandt's and
+    g-and-t's do). An object's items come from the output manifest (or ``input_manifest``), else from the requests. Of
+    several answers by a worker about an object the first counts.
 
     Parameters
     ----------
@@ -105,227 +88,143 @@ def read_output(
     s3 : optional
         A boto3 S3 client.
     answer_field : str, optional
-        The form field that holds the answer, where a form has several.
+        The form field that holds the answer, where a form has several; see :func:`gandt.answers.content.answer_labels`.
+    template : str, optional
+        The template that was answered (a name of gandt's own, a path or an address); its header says what the fields
+        mean.
     input_manifest : str, optional
-        The job's input manifest, for an output folder that holds no manifest.
+        The job's input manifest, for an output that holds none.
 
     Raises
     ------
     InputError, StorageError
-        As in :func:`read_answers`.
+        As in :func:`read_answers`; InputError too for a template without a header.
     """
-    aside: list[tuple[str, str, str, str]] = []
-    jobs = _collect(output, s3, aside)
+    header = _header(template)
+    reader = Reader(output, s3)
+    reader.read()
     if input_manifest is not None:
-        for job in jobs.values():
-            for number, line in _lines(storage.read_text(input_manifest, s3=s3), input_manifest, aside):
-                job.objects.setdefault(str(number), line)
+        text = storage.read_text(input_manifest, s3=s3)
+        for job in reader.jobs.values():
+            reader.manifest(text, input_manifest, job)
+    if not any(job.responses or job.requests or job.labels for job in reader.jobs.values()):
+        raise InputError(
+            f"{output} holds no worker's answer; give a labeling job's output folder, which has annotations/ in it "
+            "(the labels of a manifest alone: gandt manifest labels)"
+        )
     rows: list[dict[str, Any]] = []
     asked: list[tuple[str, str, str]] = []
-    for job in jobs.values():
-        _rows(job, answer_field, rows, asked, aside)
-    if not any(job.answers or job.requested for job in jobs.values()):
-        raise InputError(
-            f"{output} holds no worker's answer; give a labeling job's output folder, which has annotations/ in it"
-        )
+    for job in reader.jobs.values():
+        for data_object in sorted({**job.objects, **job.responses, **job.requests, **job.labels}, key=natural):
+            items = _items(job, data_object)
+            asked += [(item, job.name, data_object) for item in dict.fromkeys(items.values())]
+            for answer in _first_answers(job, data_object, reader.aside):
+                given = list(
+                    _given(answer.form, items, line_page(job.objects.get(data_object, {})), header, answer_field)
+                )
+                for item, labels in given:
+                    if not labels:
+                        reason = f"no answer about {item}"
+                        reader.aside.append((answer.file, data_object, answer.worker, reason))
+                    rows += [_row(item, answer, label, job.name, data_object) for label in labels]
     return JobOutput(
         _table(rows),
         pd.DataFrame(asked, columns=["item", "job", "data_object"], dtype=str).drop_duplicates(ignore_index=True),
-        pd.DataFrame(aside, columns=SET_ASIDE, dtype=str),
+        pd.DataFrame(reader.aside, columns=SET_ASIDE, dtype=str),
     )
 
 
-def _collect(output: str, s3: Any, aside: list[tuple[str, str, str, str]]) -> dict[str, _Job]:
-    """Read every file of the output that the contract names, by job."""
-    root = output.rstrip("/") + "/"
-    jobs: dict[str, _Job] = {}
-    wanted: list[tuple[str, str, re.Match[str]]] = []
-    for uri in storage.list_uris(root, s3=s3):
-        for kind, pattern in (("response", _RESPONSE), ("request", _REQUEST), ("manifest", _MANIFEST)):
-            match = pattern.search(uri)
-            if match:
-                wanted.append((kind, uri, match))
-    # manifests last: a line tells more than a request's dataObject
-    wanted.sort(key=lambda entry: (entry[0] == "manifest", *map(_natural, (entry[1],))))
-
-    def fetch(entry: tuple[str, str, re.Match[str]]) -> str | StorageError:
-        try:
-            return storage.read_text(entry[1], s3=s3)
-        except StorageError as error:
-            return error
-
-    with ThreadPoolExecutor(16 if storage.is_s3(root) else 1) as pool:
-        texts = pool.map(fetch, wanted)
-        for (kind, uri, match), text in zip(wanted, track(texts, "reading", len(wanted)), strict=True):
-            name = posixpath.basename(uri[: match.start()].rstrip("/"))
-            job = jobs.setdefault(uri[: match.start()], _Job(name))
-            if isinstance(text, StorageError):
-                aside.append((uri, "", "", str(text)))
-            elif kind == "manifest":
-                for number, line in _lines(text, uri, aside):
-                    job.objects[str(number)] = line
-            elif kind == "response":
-                job.answers.setdefault(match[2], []).extend(_response(text, uri, match[2], aside))
-            else:
-                _request(text, uri, job, aside)
-    return jobs
-
-
-def _lines(text: str, uri: str, aside: list[tuple[str, str, str, str]]) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, raw in enumerate(line for line in text.split("\n") if line.strip()):
-        try:
-            line = json.loads(raw)
-        except (ValueError, RecursionError):
-            line = None
-        if isinstance(line, dict):
-            yield number, line
-        else:
-            aside.append((uri, str(number), "", "the line isn't a JSON object"))
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+def _header(template: str | None) -> Header | None:
+    if template is None:
         return None
+    found = templates.header(templates.read(template))
+    if found is None or not found.outputs:
+        raise InputError(f"the template {template} declares no outputs in a header; name the answer's field instead")
+    return found
 
 
-def _response(text: str, uri: str, data_object: str, aside: list[tuple[str, str, str, str]]) -> Iterator[_Answer]:
-    parsed = _json(text)
-    entries = parsed.get("answers") if isinstance(parsed, dict) else None
-    if not isinstance(entries, list):
-        aside.append((uri, data_object, "", "the file isn't a worker response: it holds no list of answers"))
-        return
-    for entry in entries:
-        worker = entry.get("workerId") if isinstance(entry, dict) else None
-        if not isinstance(worker, str) or not worker:
-            aside.append((uri, data_object, "", "an answer has no workerId"))
-            continue
-        try:
-            content = parse_content(entry.get("answerContent"))
-        except ContractError as error:
-            aside.append((uri, data_object, worker, str(error)))
-            continue
-        yield _Answer(
-            worker,
-            content,
-            entry.get("acceptanceTime"),
-            entry.get("submissionTime"),
-            entry.get("timeSpentInSeconds"),
-            uri,
-        )
+def _items(job: Job, data_object: str) -> dict[int, str]:
+    """Return a data object's items by index; a data object of one item has it at 0.
+
+    An object that no manifest and no request describes keeps its own id as the item's name.
+    """
+    line = job.objects.get(data_object, {})
+    page = line_page(line)
+    if page:
+        return {
+            _index(entry, place): item_of(entry) or f"{data_object}/{_index(entry, place)}"
+            for place, entry in enumerate(page)
+        }
+    item = item_of(line)
+    if item is not None:
+        return {0: item}
+    # a page that nothing describes: its fields tell the indexes
+    fields = {name for answer in job.answers(data_object) for name in answer.form}
+    tiles = sorted(int(name[7:]) for name in fields if name.startswith("labels-") and name[7:].isdecimal())
+    return {index: f"{data_object}/{index}" for index in tiles} if tiles not in ([], [0]) else {0: data_object}
 
 
-def _request(text: str, uri: str, job: _Job, aside: list[tuple[str, str, str, str]]) -> None:
-    entries = _json(text)
-    if not isinstance(entries, list):
-        aside.append((uri, "", "", "the file isn't a consolidation request: it holds no list"))
-        return
-    for entry in entries:
-        data_object = (
-            str(entry.get("datasetObjectId")) if isinstance(entry, dict) and "datasetObjectId" in entry else ""
-        )
-        annotations = entry.get("annotations") if data_object else None
-        if not isinstance(annotations, list):
-            aside.append((uri, data_object, "", "an entry has no datasetObjectId or no annotations"))
-            continue
-        if isinstance(entry.get("dataObject"), dict):
-            job.objects[data_object] = entry["dataObject"]
-        for annotation in annotations:
-            worker = annotation.get("workerId") if isinstance(annotation, dict) else None
-            data = annotation.get("annotationData") if isinstance(annotation, dict) else None
-            if not isinstance(worker, str) or not worker or not isinstance(data, dict):
-                aside.append(
-                    (
-                        uri,
-                        data_object,
-                        worker if isinstance(worker, str) else "",
-                        "an annotation has no workerId or no annotationData",
-                    )
-                )
-                continue
-            try:
-                content = parse_content(data.get("content"))
-            except ContractError as error:
-                aside.append((uri, data_object, worker, str(error)))
-                continue
-            job.requested.setdefault(data_object, []).append(_Answer(worker, content, file=uri))
+def _index(entry: dict[str, Any], place: int) -> int:
+    index = entry.get("index", place)
+    return index if isinstance(index, int) else place
 
 
-def _rows(
-    job: _Job,
+def _first_answers(job: Job, data_object: str, aside: list[tuple[str, str, str, str]]) -> Iterator[Answer]:
+    """Yield each worker's first answer about an object, in order of submission."""
+    seen: dict[str, Answer] = {}
+    for answer in sorted(job.answers(data_object), key=lambda answer: _seconds(answer.submitted)):
+        first = seen.setdefault(answer.worker, answer)
+        if first is answer:
+            yield answer
+        elif (first.form, first.submitted) != (answer.form, answer.submitted):
+            reason = "the worker answered this object before; the first answer counts"
+            aside.append((answer.file, data_object, answer.worker, reason))
+
+
+def _seconds(moment: Any) -> float:
+    try:
+        return datetime.fromisoformat(moment).timestamp()
+    except (TypeError, ValueError, OverflowError, OSError):
+        return float("inf")
+
+
+def _given(
+    form: dict[str, Any],
+    items: dict[int, str],
+    page: list[dict[str, Any]],
+    header: Header | None,
     answer_field: str | None,
-    rows: list[dict[str, Any]],
-    asked: list[tuple[str, str, str]],
-    aside: list[tuple[str, str, str, str]],
-) -> None:
-    """Turn a job's answers into rows, the first answer of a worker to an object counting."""
-    everything = {**job.objects, **job.requested, **job.answers}
-    for data_object in sorted(everything, key=_natural):
-        line = job.objects.get(data_object, {})
-        page = page_items(line.get("source", line.get("content")))
-        # an object that no manifest and no request describes keeps its number as its name
-        items = {f"labels-{entry['index']}": item_of(entry) or f"{data_object}/{entry['index']}" for entry in page}
-        alone = item_of(line) or data_object
-        asked += [(item, job.name, data_object) for item in (items.values() if page else [alone])]
-        seen: set[str] = set()
-        answers = job.answers.get(data_object) or job.requested.get(data_object, [])
-        for answer in sorted(answers, key=lambda a: str(a.submitted or "")):
-            if answer.worker in seen:
-                aside.append(
-                    (
-                        answer.file,
-                        data_object,
-                        answer.worker,
-                        "the worker answered this object before; the first answer counts",
-                    )
-                )
-                continue
-            seen.add(answer.worker)
-            if not page:
-                tiles = {
-                    key: value
-                    for key, value in answer.content.items()
-                    if key.startswith("labels-") and key != "labels-0"
-                }
-                given = (
-                    {f"{data_object}/{key[7:]}": chosen(value) for key, value in tiles.items()}
-                    if tiles and alone == data_object
-                    else {}
-                )
-                given = given or {alone: answer_labels(answer.content, answer_field)}
-            else:
-                given = {}
-                for key, item in items.items():
-                    given.setdefault(item, []).extend(chosen(answer.content.get(key)))
-            for item, labels in given.items():
-                if not labels:
-                    aside.append((answer.file, data_object, answer.worker, f"no answer about {item}"))
-                rows += [
-                    {
-                        "item": item,
-                        "worker": answer.worker,
-                        "label": label,
-                        "job": job.name,
-                        "data_object": data_object,
-                        "accepted_at": answer.accepted,
-                        "submitted_at": answer.submitted,
-                        "seconds": answer.seconds,
-                    }
-                    for label in labels
-                ]
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield (item, labels) for every item of a data object."""
+    told = header.labels(form) if header is not None else None
+    alone = not page and len(items) == 1
+    for index, item in items.items():
+        if told is not None:
+            yield item, told.get(index, [])
+        elif alone:
+            yield item, answer_labels(form, answer_field)
+        else:
+            yield item, tile_labels(form, index)
+
+
+def _row(item: str, answer: Answer, label: str, job: str, data_object: str) -> dict[str, Any]:
+    values = (item, answer.worker, label, job, data_object, answer.accepted, answer.submitted, answer.seconds)
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 def _table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(list(rows), columns=COLUMNS)
     for name in ("accepted_at", "submitted_at"):
-        table[name] = pd.to_datetime(table[name], utc=True, format="ISO8601", errors="coerce").astype(
-            "datetime64[ns, UTC]"
-        )
-    table["seconds"] = pd.to_numeric(table["seconds"], errors="coerce").astype("float64")
+        texts = table[name].map(lambda value: value if isinstance(value, str) else None)
+        moments = pd.to_datetime(texts, utc=True, format="ISO8601", errors="coerce")
+        table[name] = moments.astype("datetime64[ns, UTC]")
+    table["seconds"] = table["seconds"].map(_number).astype("float64")
     return table.astype(dict.fromkeys(COLUMNS[:5], str))
 
 
-def _natural(text: str) -> tuple[Any, ...]:
-    """Sort key that puts object 10 behind object 9."""
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text))
+def _number(value: Any) -> float:
+    known = isinstance(value, (int, float, str)) and not isinstance(value, bool)
+    try:
+        return float(value) if known else float("nan")
+    except (ValueError, OverflowError):
+        return float("nan")

@@ -16,6 +16,7 @@ def answers(
     out: Annotated[
         str | None, typer.Option("--out", "-o", help="Write the table here (.parquet, .csv, .jsonl).")
     ] = None,
+    template: Annotated[str | None, typer.Option(help="The template that was answered, to read its fields by.")] = None,
     field: Annotated[
         str | None, typer.Option(help="The form field that holds the answer, where a form has several.")
     ] = None,
@@ -32,7 +33,7 @@ def answers(
     from gandt.answers import read_output
     from gandt.tables import write_table
 
-    read = read_output(output, answer_field=field, input_manifest=input_manifest)
+    read = read_output(output, answer_field=field, template=template, input_manifest=input_manifest)
     if out is not None:
         write_table(read.answers, out)
     if set_aside is not None:

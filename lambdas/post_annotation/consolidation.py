@@ -11,6 +11,8 @@ import math
 USUAL_RELIABILITY = 0.8
 LEAST, MOST = 0.05, 0.99
 
+TILE_FIELDS = ("labels-0", "boxes-0")
+
 
 class ObjectError(ValueError):
     """One object can't be consolidated; it is set aside, and the rest is returned."""
@@ -61,9 +63,7 @@ def consolidate_object(entry, quality, categories, multi, field, held):
         raise ObjectError("; ".join(problems))
 
     if page:
-        choices = [
-            {worker: chosen(form.get(f"labels-{item['index']}")) for worker, form in forms.items()} for item in page
-        ]
+        choices = [{worker: tile_labels(form, item["index"]) for worker, form in forms.items()} for item in page]
     else:
         choices = [{worker: answer_labels(form, field) for worker, form in forms.items()}]
     given = [labels for item in choices for labels in item.values()]
@@ -147,17 +147,25 @@ def answer_labels(form, field=None):
     if field is not None:
         return chosen(form.get(field))
     fields = {name: value for name, value in form.items() if name != "workerComment"}
-    for value in fields.values():  # a classifier's own output before all else
+    if any(name in fields for name in TILE_FIELDS):  # gandt's own templates
+        return tile_labels(fields, 0)
+    for value in fields.values():  # a classifier's own output
         if isinstance(value, dict) and ("label" in value or "labels" in value):
             return chosen(value)
-    for value in fields.values():  # then radio buttons and boxes
+    for value in fields.values():  # radio buttons and boxes
         if isinstance(value, dict) and value and all(isinstance(flag, bool) for flag in value.values()):
             return chosen(value)
-    for name in ("label", "labels", "labels-0", *fields):
+    for name in ("label", "labels", *fields):
         labels = chosen(fields.get(name))
         if labels:
             return labels
     return []
+
+
+def tile_labels(form, index):
+    """Return the labels that a worker gave to the item of a page that has this index."""
+    value = form.get(f"labels-{index}")
+    return chosen(value if value is not None else form.get(f"boxes-{index}"))
 
 
 def chosen(value):
