@@ -220,7 +220,10 @@
     const turn = large && key.startsWith("arrow");
     const choice = !turn && choices(tiles[current]).find((each) => each.keys.includes(key));
     const sound = tiles[current].querySelector("audio");
+    // a button that the keyboard has reached is pressed by Enter, as any button; once it is, Enter goes on
+    if (enter && target.matches(".choice") && !pressed(target)) return;
     if (choice && !event.shiftKey) {
+      if (target.matches(".tile .choice")) tiles[current].focus({ preventScroll: true });
       if (!event.repeat && toggle(tiles[current], choice) && !multi && quick) onward();
     } else if (enter && inside) event.repeat || onward();
     else if (/^(Arrow|Home$|End$)/.test(event.key) && inside) large ? large.step(event.key) : go(beside(event.key));
