@@ -50,7 +50,11 @@ def test_the_wheel_runs_the_demo_in_an_empty_environment_from_any_folder(wheel: 
 
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "AWS"))}
     where = subprocess.run(
-        [python, "-c", "import gandt; print(gandt.__file__)"], cwd=anywhere, capture_output=True, text=True
+        [python, "-c", "import gandt; print(gandt.__file__)"],
+        cwd=anywhere,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert str(home) in where.stdout
     command = [home / "bin" / "gandt", "demo", "--json"]

@@ -27,7 +27,8 @@ def imagine_scene(
     difficulty. Where nobody knows the truth, the crowd makes one up: the best third of the candidates of each label
     show it, the others do not.
     """
-    truth = dict(pool.truth) if pool.truth is not None else _made_up(candidates)
+    readable = candidates["item"].tolist()
+    truth = {item: pool.truth[item] for item in readable} if pool.truth is not None else _made_up(candidates)
     truth.update((item, label) for label, items in seeds.items() for item in items)
     items = sorted(truth)
     labels = [*seeds, OTHER]
