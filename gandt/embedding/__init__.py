@@ -1,6 +1,7 @@
 """Images to vectors: models, the pipeline, and the store that keeps them."""
 
+from gandt.embedding.merge import check, merge
 from gandt.embedding.pipeline import Run, embed
-from gandt.embedding.store import EmbeddingStore, Vectors
+from gandt.embedding.store import EmbeddingStore, Vectors, fingerprint
 
-__all__ = ["EmbeddingStore", "Run", "Vectors", "embed"]
+__all__ = ["EmbeddingStore", "Run", "Vectors", "check", "embed", "fingerprint", "merge"]

@@ -22,11 +22,12 @@ from gandt import storage
 from gandt.embedding import models, sources
 from gandt.embedding.models import Features, Model
 from gandt.embedding.store import EMBEDDED, SET_ASIDE, EmbeddingStore, Record, Writer
-from gandt.errors import InputError
+from gandt.errors import InputError, StorageError
 from gandt.images import BadImageError, Picture, decode
 from gandt.progress import Meter
 
 PART = 1024  # items per part: what a kill can cost
+_REFUSALS = 20
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -80,6 +81,7 @@ class _Work:
     width: int = 0
     height: int = 0
     reason: str = ""
+    forbidden: bool = False
 
 
 class _Clock:
@@ -124,6 +126,8 @@ def embed(
     dtype: str = "float32",
     threads: int | None = None,
     strict: bool = False,
+    shard: str | None = None,
+    column: str | None = None,
     s3: Any = None,
 ) -> EmbeddingStore:
     """Embed the images of ``source`` into the store at ``store``; what it already holds is not computed again.
@@ -131,7 +135,7 @@ def embed(
     Parameters
     ----------
     source : str
-        A folder or ``s3://`` prefix.
+        A folder, ``s3://`` prefix, manifest, list, table or tar shards; see :mod:`gandt.embedding.sources`.
     store : str
         A local folder, made when absent.
     model : str
@@ -146,6 +150,11 @@ def embed(
         That decode (and, on a CPU, run the network); by default one per core.
     strict : bool
         Raise after the run when an item was set aside.
+    shard : str, optional
+        ``"i/n"``: embed only this machine's share of the listing. Several shards may share one folder, or have one
+        each, to be put together with :func:`gandt.embedding.merge`.
+    column : str, optional
+        Of a table: the column with the addresses.
     s3 : boto3 S3 client, optional
         By default one made from the environment.
 
@@ -163,7 +172,12 @@ def embed(
     """
     if dtype not in ("float32", "float16"):
         raise InputError(f"there is no dtype {dtype!r} for vectors; choose float32 or float16")
-    listed = sources.list_source(source, s3=s3)
+    prefix = ""
+    listed = sources.list_source(source, column=column, s3=s3)
+    if shard is not None:
+        number, of = sources.parse_shard(shard)
+        listed = sources.part_of(listed, number, of)
+        prefix = f"{number}of{of}-"
     network = models.load(model, precision=precision, device=device)
     description = {
         "model": network.name,
@@ -178,7 +192,7 @@ def embed(
         "dtype": dtype,
         "licence": network.licence,
     }
-    with Writer(store, description) as writer:
+    with Writer(store, description, prefix) as writer:
         run = _embed(listed, EmbeddingStore.open(store), network, writer, threads or os.cpu_count() or 1, s3)
     result = EmbeddingStore.open(store)
     result.run = run
@@ -216,7 +230,7 @@ def _embed(
                 work.content = sources.read(entry, s3=s3)
                 work.sha256 = hashlib.sha256(work.content).hexdigest()
             except BadImageError as error:
-                work.reason = str(error)
+                work.reason, work.forbidden = str(error), isinstance(error, sources.ForbiddenError)
         return work
 
     def open_picture(work: _Work) -> _Work:
@@ -251,7 +265,7 @@ def _embed(
         decoded = ordered_map(open_picture, reads, threads, 2 * model.batch)
         done = (work for batch in ordered_map(infer, _batches(decoded, model.batch), 1, 2) for work in batch)
     with Meter("embedding", len(todo)) as meter:
-        for part in _batches(done, PART, meter):
+        for part in _batches(_permitted(done), PART, meter):
             with clock.time("write"):
                 _write_part(part, owned, set_aside, writer, run)
     run.seconds = time.perf_counter() - start
@@ -284,6 +298,19 @@ def _write_part(
         )
     if records:
         writer.write(records, np.asarray(vectors, np.float32))
+
+
+def _permitted(done: Iterable[_Work]) -> Iterator[_Work]:
+    """Pass on what S3 gave; many refusals in a row are not the images' fault but an access that has ended."""
+    refused = 0
+    for work in done:
+        refused = refused + 1 if work.forbidden else 0
+        if refused == _REFUSALS:
+            raise StorageError(
+                f"S3 refused {refused} objects in a row, the last {work.listed.item}; renew the credentials or the "
+                "role's rights and run the same command again: the finished parts are kept"
+            )
+        yield work
 
 
 def _readers(todo: list[sources.Listed]) -> int:

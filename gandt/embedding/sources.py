@@ -1,61 +1,118 @@
-"""Where images come from: listed once, in sorted order, and read one by one."""
+"""Where images come from: listed once, sorted by address, and read one by one.
 
+A source is a folder, an ``s3://`` prefix, a manifest, a list (.txt), a table with a column of addresses, or tar
+shards (webdataset), also by pattern (``shards/*.tar``, ``train-{000..099}.tar``). A picture inside a tar is named
+``SHARD.tar#MEMBER`` and read by its place in the shard, so that nothing is unpacked.
+"""
+
+import glob
+import hashlib
+import json
+import re
 import stat
-from collections.abc import Iterable, Iterator
+import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from gandt import storage
+import numpy as np
+
+from gandt import storage, tables
 from gandt.errors import InputError, StorageError
 from gandt.images import EXTENSIONS, BadImageError
 
 MAX_BYTES = 256 * 2**20
+COLUMNS = ("item", "uri", "source-ref", "s3_uri", "path", "image", "image_path", "file", "filename", "url")
+_TABLES = (".csv", ".parquet", ".pq", ".jsonl", ".ndjson")
+_BUCKETS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An item before it is read: its address, its size in bytes (−1: not known) and what tells a change."""
+    """An item before it is read.
+
+    Attributes
+    ----------
+    item : str
+        Its address.
+    size : int
+        In bytes; −1 where it isn't known.
+    version : str
+        Changes when the content does; empty where that can't be told without reading.
+    offset : int
+        Where its bytes start in a tar shard; −1 for a file of its own.
+    problem : str
+        Why it can't even be read, where listing showed that.
+    """
 
     item: str
     size: int
     version: str
+    offset: int = -1
+    problem: str = ""
 
 
-def list_source(source: str, *, s3: Any = None) -> list[Listed]:
-    """Return the items of a source, sorted.
+def list_source(source: str, *, column: str | None = None, s3: Any = None) -> list[Listed]:
+    """Return the items of a source, each once, sorted by address.
+
+    Parameters
+    ----------
+    source : str
+        See the module's text.
+    column : str, optional
+        Of a table: the column with the addresses; by default the first of ``COLUMNS`` that it has.
+    s3 : boto3 S3 client, optional
+        By default one made from the environment.
 
     Raises
     ------
     InputError
-        When the source is no known kind or holds no image.
+        When the source is no known kind or names no image.
     StorageError
         When it can't be listed.
     """
-    if storage.is_s3(source):
-        found = list(_s3_prefix(source, s3))
-    elif Path(source).is_dir():
-        found = list(_folder(source))
-    else:
-        raise StorageError(f"can't read {source}: there is no such file or folder")
+    found = {listed.item: listed for listed in _listed(source, column, s3)}
     if not found:
-        raise InputError(
-            f"there are no images in {source}; gandt looks for {', '.join(sorted(EXTENSIONS)[:6])} and others"
+        known = ", ".join(sorted(EXTENSIONS))
+        raise InputError(f"there are no images in {source}; gandt looks for files ending in {known} or in no extension")
+    return [found[item] for item in sorted(found)]
+
+
+def _listed(source: str, column: str | None, s3: Any) -> Iterator[Listed]:
+    extension = PurePosixPath(source).suffix.lower()
+    if extension == ".tar":
+        for shard in _expanded(source, s3):
+            yield from _tar(shard, s3)
+    elif extension in (*_TABLES, ".txt", ".lst", ".manifest"):
+        yield from _named(source, extension, column, s3)
+    elif storage.is_s3(source):
+        yield from _s3_prefix(source, s3)
+    elif Path(source).is_dir():
+        yield from _folder(source, s3)
+    else:
+        raise StorageError(
+            f"can't read {source}: there is no such file or folder, and its ending is no known kind of list"
         )
-    return sorted(found, key=lambda listed: listed.item)
 
 
-def _folder(source: str) -> Iterator[Listed]:
+def _folder(source: str, s3: Any) -> Iterator[Listed]:
     for path in storage.list_uris(str(Path(source).absolute())):
-        if _wanted(path):
-            yield local(path)
+        if path.lower().endswith(".tar"):
+            yield from _tar(path, s3)
+        elif _wanted(path):
+            yield _local(path)
 
 
-def local(path: str) -> Listed:
-    """Return the listing of a local file, without failing when it isn't there."""
+def _local(path: str) -> Listed:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        name = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return Listed(name, -1, "", problem="its name isn't UTF-8; rename the file")
     try:
         facts = Path(path).stat()
-    except OSError:
+    except (OSError, ValueError):
         return Listed(path, -1, "")
     return Listed(path, facts.st_size, f"{facts.st_size}-{facts.st_mtime_ns}")
 
@@ -64,14 +121,98 @@ def _s3_prefix(source: str, s3: Any) -> Iterator[Listed]:
     bucket, prefix = storage.split_s3(source)
     with storage.explained("list", source):
         pages = (s3 or storage.default_s3()).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        for page in pages:
-            for entry in page.get("Contents", []):
-                if _wanted(entry["Key"]) and not entry["Key"].endswith("/"):
-                    yield Listed(f"s3://{bucket}/{entry['Key']}", entry["Size"], entry["ETag"].strip('"'))
+        for entry in (entry for page in pages for entry in page.get("Contents", [])):
+            uri = f"s3://{bucket}/{entry['Key']}"
+            if uri.lower().endswith(".tar"):
+                yield from _tar(uri, s3)
+            elif _wanted(uri) and not uri.endswith("/"):
+                yield Listed(uri, entry["Size"], entry["ETag"].strip('"'))
 
 
 def _wanted(path: str) -> bool:
-    return PurePosixPath(path).suffix.lower() in EXTENSIONS | {""}
+    return PurePosixPath(path).suffix.lower() in EXTENSIONS or not PurePosixPath(path).suffix
+
+
+def _named(source: str, extension: str, column: str | None, s3: Any) -> Iterator[Listed]:
+    """Yield what a list, manifest or table names; relative paths count from the list's own folder."""
+    if extension in (".txt", ".lst"):
+        names = [line.strip() for line in storage.read_text(source, s3=s3).splitlines()]
+    elif extension == ".manifest":
+        names = list(_manifest_names(source, s3))
+    else:
+        table = tables.read_table(source, s3=s3)
+        if column is None and "source" in table.columns and "source-ref" not in table.columns:
+            names = list(_manifest_names(source, s3))  # gandt's own grouped form
+        else:
+            chosen = column or next((name for name in COLUMNS if name in table.columns), None)
+            if chosen is None or chosen not in table.columns:
+                have = ", ".join(map(str, table.columns))
+                raise InputError(
+                    f"{source} has no column {column or 'of addresses'}; name one of its columns ({have}) with --column"
+                )
+            names = [str(name) for name in table[chosen].dropna()]
+    for name in names:
+        if name:
+            yield _addressed(name, source)
+
+
+def _addressed(name: str, source: str) -> Listed:
+    if storage.is_s3(name):
+        return Listed(name, -1, "")
+    if storage.is_s3(source):
+        return Listed(storage.join(source.rpartition("/")[0], name), -1, "")
+    path = name.removeprefix("file://")
+    return _local(str(Path(source).absolute().parent / path))
+
+
+def _manifest_names(source: str, s3: Any) -> Iterator[str]:
+    for number, line in enumerate(storage.read_text(source, s3=s3).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            if "source-ref" in entry:
+                yield str(entry["source-ref"])
+            else:  # several items on one line, as a JSON list in a string
+                yield from (str(tile["source-ref"]) for tile in json.loads(entry["source"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"line {number} of {source} names no image: {error!r}; it needs source-ref") from error
+
+
+def _expanded(source: str, s3: Any) -> list[str]:
+    """Return the shards that a pattern stands for: ``{000..099}``, and locally ``*`` and ``?``."""
+    found = re.search(r"\{(\d+)\.\.(\d+)\}", source)
+    if found:
+        first, last = found.groups()
+        if int(last) - int(first) > 1_000_000:
+            raise InputError(f"{source} stands for more than a million shards; name fewer")
+        numbers = range(int(first), int(last) + 1)
+        return [f"{source[: found.start()]}{number:0{len(first)}}{source[found.end() :]}" for number in numbers]
+    if storage.is_s3(source) or not glob.has_magic(source):
+        return [source]
+    shards = sorted(glob.glob(source))  # noqa: PTH207  (a pattern may be absolute)
+    if not shards:
+        raise InputError(f"no shard matches {source}")
+    return shards
+
+
+def _tar(shard: str, s3: Any) -> Iterator[Listed]:
+    address = shard if storage.is_s3(shard) else str(Path(shard).absolute())
+    with storage.explained("read", shard):
+        try:
+            if storage.is_s3(shard):
+                bucket, key = storage.split_s3(shard)
+                body = (s3 or storage.default_s3()).get_object(Bucket=bucket, Key=key)["Body"]
+                archive = tarfile.open(fileobj=body, mode="r|")  # noqa: SIM115  (closed below)
+            else:
+                archive = tarfile.open(shard, "r:")  # noqa: SIM115
+            with archive:
+                for member in archive:
+                    if member.isreg() and _wanted(member.name):
+                        version = f"{member.size}-{member.mtime}-{member.chksum}"
+                        yield Listed(f"{address}#{member.name}", member.size, version, member.offset_data)
+        except tarfile.TarError as error:
+            raise InputError(f"{shard} isn't a readable tar file ({error}); shards must be uncompressed") from error
 
 
 def read(listed: Listed, *, s3: Any = None) -> bytes:
@@ -84,38 +225,87 @@ def read(listed: Listed, *, s3: Any = None) -> bytes:
     StorageError
         When reading fails for a reason that isn't the item's.
     """
+    if listed.problem:
+        raise BadImageError(listed.problem)
     if listed.size > MAX_BYTES:
         raise BadImageError(f"the file has {listed.size:,} bytes, more than the {MAX_BYTES:,} allowed")
-    if storage.is_s3(listed.item):
-        return _read_s3(listed.item, s3)
+    uri = listed.item if listed.offset < 0 else listed.item.partition(".tar#")[0] + ".tar"
+    if storage.is_s3(uri):
+        return _read_s3(uri, listed, s3)
     try:
-        facts = Path(listed.item).stat()
+        facts = Path(uri).stat()
         if not stat.S_ISREG(facts.st_mode):
             raise BadImageError("not a regular file")
+        if listed.offset >= 0:
+            with Path(uri).open("rb") as file:
+                file.seek(listed.offset)
+                return file.read(listed.size)
         if facts.st_size > MAX_BYTES:
             raise BadImageError(f"the file has {facts.st_size:,} bytes, more than the {MAX_BYTES:,} allowed")
-        return Path(listed.item).read_bytes()
+        return Path(uri).read_bytes()
     except FileNotFoundError:
         raise BadImageError("the file is not there") from None
-    except OSError as error:
-        raise BadImageError(f"can't be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise BadImageError(f"can't be read: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _read_s3(uri: str, s3: Any) -> bytes:
+def _read_s3(uri: str, listed: Listed, s3: Any) -> bytes:
     bucket, key = storage.split_s3(uri)
+    part = {} if listed.offset < 0 else {"Range": f"bytes={listed.offset}-{listed.offset + listed.size - 1}"}
+    if not listed.size:
+        return b""
     try:
         with storage.explained("read", uri):
-            content: bytes = (s3 or storage.default_s3()).get_object(Bucket=bucket, Key=key)["Body"].read()
+            answer = (s3 or storage.default_s3()).get_object(Bucket=bucket, Key=key, **part)
+            if answer["ContentLength"] > MAX_BYTES:
+                raise BadImageError(
+                    f"the object has {answer['ContentLength']:,} bytes, more than the {MAX_BYTES:,} allowed"
+                )
+            content: bytes = answer["Body"].read()
             return content
     except StorageError as error:
         code = str(getattr(error.__cause__, "response", {}).get("Error", {}).get("Code", ""))
         if code in ("404", "NoSuchKey"):
             raise BadImageError("the object is not there") from None
         if code in ("403", "AccessDenied", "InvalidObjectState"):
-            raise BadImageError(f"can't be read: {code}") from None
+            raise ForbiddenError(f"can't be read: {code}") from None
         raise
 
 
-def unique(listed: Iterable[Listed]) -> list[Listed]:
-    """Return each item once, the first mention counting."""
-    return list({entry.item: entry for entry in reversed(list(listed))}.values())
+class ForbiddenError(BadImageError):
+    """An object that S3 refuses to give; many in a row mean that the right to read has ended."""
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Read ``i/n`` with 1 ≤ i ≤ n.
+
+    Raises
+    ------
+    InputError
+        When it says anything else.
+    """
+    found = re.fullmatch(r"(\d{1,5})/(\d{1,5})", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise InputError(f"a shard is written i/n with i from 1 to n, as in 3/16, not {text!r}")
+    return int(found[1]), int(found[2])
+
+
+def part_of(listed: list[Listed], number: int, of: int) -> list[Listed]:
+    """Return the shard ``number`` (from 1) of ``of``: a share of the listing with about the same bytes as the others.
+
+    An item's bucket (of 4,096) is a hash of its address; buckets go, biggest first, to the shard that has least. So
+    every machine that sees the same listing computes the same shares, and no two shares have an item in common.
+    """
+    buckets = np.array([bucket(entry.item) for entry in listed], np.int64)
+    loads = np.bincount(buckets, [max(entry.size, 0) + 1 for entry in listed], _BUCKETS)
+    owner, totals = np.zeros(_BUCKETS, np.int64), np.zeros(of)
+    for each in np.lexsort((np.arange(_BUCKETS), -loads)):
+        owner[each] = int(totals.argmin())
+        totals[owner[each]] += loads[each]
+    mine = owner[buckets] == number - 1
+    return [entry for entry, is_mine in zip(listed, mine, strict=True) if is_mine]
+
+
+def bucket(item: str) -> int:
+    """Return an item's bucket, the same on every machine."""
+    return int.from_bytes(hashlib.sha256(item.encode()).digest()[:4], "big") % _BUCKETS

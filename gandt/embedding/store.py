@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -234,6 +235,20 @@ class EmbeddingStore:
         return array
 
 
+def fingerprint(store: EmbeddingStore) -> str:
+    """Return one hash of all that a store says: equal for two stores with the same items and bit-identical vectors.
+
+    It doesn't depend on how the store is cut into parts, nor on the order in which items came.
+    """
+    whole = hashlib.sha256(json.dumps(store.description, sort_keys=True).encode())
+    records = store.items.sort_values("item", ignore_index=True)
+    for first in range(0, len(records), 4096):
+        some = records.iloc[first : first + 4096]
+        whole.update(some.drop(columns="row").to_csv(index=False).encode())
+        whole.update(store.vectors[some.loc[some["row"] >= 0, "row"].to_numpy()].tobytes())
+    return whole.hexdigest()
+
+
 def part_names(path: str) -> list[str]:
     """Return the names of the finished parts, in order."""
     return sorted(file.name[6:-8] for file in Path(path).glob("items-*.parquet"))
@@ -307,8 +322,10 @@ class Writer:
     def __enter__(self) -> "Writer":
         self._lock = _locked(self.path, self.prefix)
         self._lock.__enter__()
-        for leftover in Path(self.path).glob(f".*-{self.prefix}[0-9]*.part"):
-            leftover.unlink(missing_ok=True)  # of a run that was killed
+        ours = re.compile(rf"\.(vectors|items)-{re.escape(self.prefix)}\d+\.\w+\..*\.part")
+        for leftover in Path(self.path).iterdir():
+            if ours.fullmatch(leftover.name):  # of a run that was killed
+                leftover.unlink(missing_ok=True)
         mine = [name for name in part_names(self.path) if name.rpartition("-")[0] == self.prefix.rstrip("-")]
         self._next = 1 + max((int(name.rpartition("-")[2]) for name in mine), default=-1)
         return self
@@ -318,10 +335,14 @@ class Writer:
 
     def write(self, records: Sequence[Record], vectors: Array) -> None:
         """Append one part, atomically."""
+        self.write_table(pd.DataFrame([vars(record) for record in records], columns=list(_COLUMNS)), vectors)
+
+    def write_table(self, items: pd.DataFrame, vectors: Array) -> None:
+        """Append one part whose items are rows of a table with a column per field of :class:`Record`."""
         name = f"{self.prefix}{self._next:05}"
         folder = Path(self.path)
         rows = np.ascontiguousarray(vectors, self.description["dtype"]).reshape(-1, self.description["dim"])
-        table = pd.DataFrame([vars(record) for record in records], columns=list(_COLUMNS)).astype(_COLUMNS)
+        table = items[list(_COLUMNS)].astype(_COLUMNS)
         buffer = io.BytesIO()
         np.save(buffer, rows)
         with storage.explained("write", f"{self.path} (the finished parts are safe; run the same command again)"):
