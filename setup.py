@@ -19,6 +19,7 @@ EXTRAS = {
 }
 EXTRAS["dev"] = [
     *EXTRAS["local"],
+    "axe-playwright-python>=0.1.7",
     *EXTRAS["lite"],
     "build",
     "hypothesis>=6.100",

@@ -66,19 +66,20 @@ class CrowdPages:
         self.stack.callback(server.shutdown)
         return f"http://127.0.0.1:{server.server_address[1]}"
 
-    def open(self, html: str, *, script: str = "/crowd-html-elements.js", **context: Any) -> Any:
-        """Open ``html`` (the template's text without its script tag) and wait until its elements are ready.
+    def open(self, html: str, *, script: str = "/crowd-html-elements.js", head: str = "", **context: Any) -> Any:
+        """Open ``html`` (a template's text without its script tag) and wait until its elements are ready.
 
-        ``context`` goes to Playwright's ``new_context``: viewport, color_scheme, has_touch and so on.
+        ``head`` comes before the script; ``context`` goes to Playwright's ``new_context``: viewport, has_touch and
+        so on.
         """
         path = f"/page{len(self.pages)}.html"
-        head = "<!doctype html><html lang='en'><title>task</title><link rel=icon href=data:,>"
-        head += "<meta name='viewport' content='width=device-width'>"
+        start = "<!doctype html><html lang='en'><title>task</title><link rel=icon href=data:,>"
+        start += "<meta name='viewport' content='width=device-width'>"
         watch = """<script>
           document.addEventListener("all-crowd-elements-ready", () => { window.isReady = true; });
           document.addEventListener("crowd-form-submitted", (event) => { window.answer = event.detail; });
         </script>"""
-        self.pages[path] = f"{head}{watch}<script src='{script}'></script><body>{html}".encode()
+        self.pages[path] = f"{start}{watch}{head}<script src='{script}'></script><body>{html}".encode()
         opened = self.stack.enter_context(self.browser.new_context(**context))
         opened.set_default_timeout(5000)
         page = opened.new_page()

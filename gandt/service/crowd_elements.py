@@ -24,3 +24,9 @@ def bundle() -> str:
     """
     parts = [f"// {path.relative_to(FOLDER)}\n{path.read_text(encoding='utf-8')}" for path in files()]
     return "if (!window.crowdElements) {\n" + "\n".join(parts) + "}\n"
+
+
+@cache
+def elements() -> frozenset[str]:
+    """Return the names of the elements that there are: ``crowd-form``, ``crowd-input`` and so on."""
+    return frozenset(re.findall(r'crowd\.define\("([a-z-]+)"', bundle()))

@@ -22,6 +22,7 @@
       for (const child of children) this.form[move](child, null);
       this.status = h("div", { class: "status", role: "alert" });
       this.shadowRoot.append(h("slot"), this.status);
+      if (!document.querySelector("main, [role='main']")) this.setAttribute("role", "main");
       this.busy = false;
       this.own = null; // the submit event that is under way
 
@@ -39,7 +40,8 @@
         }
       });
       if (!this.querySelector("crowd-button[form-action='submit']")) {
-        this.form.append(h("crowd-button", { "form-action": "submit", variant: "primary" }, "Submit"));
+        // After the form, so that what scripts append to it comes before.
+        this.append(h("crowd-button", { "form-action": "submit", variant: "primary" }, "Submit"));
       }
     }
 

@@ -12,11 +12,11 @@
     };
     static styles = `
       :host { display: block; max-width: 32rem; margin: 0.5rem 0; }
-      .row { display: flex; align-items: center; gap: 0.75rem; }
+      .row { display: flex; align-items: flex-start; gap: 0.75rem; }
       .track { flex: 1; position: relative; padding-top: 0.25rem; }
       input[type="range"] { width: 100%; margin: 0; accent-color: var(--crowd-accent); min-height: 1.75rem; }
       input[type="number"] { width: 6rem; padding: 0.375rem; border: 1px solid var(--crowd-line); border-radius: 0.25rem; background: var(--crowd-surface); }
-      output { min-width: 2.5ch; text-align: right; font-variant-numeric: tabular-nums; font-weight: 600; }
+      output { padding-top: 0.375rem; min-width: 2.5ch; text-align: right; font-variant-numeric: tabular-nums; font-weight: 600; }
       .secondary { position: absolute; bottom: 0; left: 0; height: 3px; background: var(--crowd-slider-secondary-color, var(--crowd-faint)); }
       .labels { position: relative; min-height: 1.25rem; margin-inline: 0.5rem; }
       .labels:not(.some) { display: none; }

@@ -4,6 +4,7 @@
   "use strict";
   const { h, geometry } = crowd;
   const clone = (shapes) => structuredClone(shapes);
+  const some = (count, noun) => `${count} ${count === 1 ? noun : noun === "box" ? "boxes" : `${noun}s`}`;
 
   class ShapeTool extends crowd.ImageTool {
     static key = ""; // of the list in the answer
@@ -185,7 +186,7 @@
         const name = this.nameOf(this.chosen);
         this.shapes.splice(this.chosen, 1);
         this.chosen = this.vertex = -1;
-        this.say(`${name} deleted. ${this.shapes.length} ${noun}${this.shapes.length === 1 ? "" : "s"} left.`);
+        this.say(`${name} deleted. ${some(this.shapes.length, noun)} left.`);
       }
       this.commit(before);
     }
@@ -597,7 +598,7 @@
         }, "×");
         return h("li", {}, pick, remove);
       });
-      this.list.replaceChildren(h("h3", {}, `${items.length} ${noun}${items.length === 1 ? "" : "s"}`), h("ul", {}, ...items));
+      this.list.replaceChildren(h("h3", {}, some(items.length, noun)), h("ul", {}, ...items));
       if (focused !== undefined) this.list.querySelector(`[data-shape="${focused}"]`)?.focus();
     }
 
