@@ -54,8 +54,8 @@ KEYS = {
 class Worker:
     """A browser page with a task in it."""
 
-    def __init__(self, page, line, answers):
-        self.page, self.line, self.answers = page, line, answers
+    def __init__(self, page, template, line, answers):
+        self.page, self.template, self.line, self.answers = page, template, line, answers
 
     def keys(self, keys):
         for key in keys.split():
@@ -93,6 +93,7 @@ class Worker:
         manifest.parent.mkdir(parents=True)
         manifest.write_text(json.dumps(self.line) + "\n")
         table = read_answers(str(self.answers))
+        assert table.equals(read_answers(str(self.answers), template=self.template))  # by the template's header
         return [list(labels) for _, labels in table.groupby("item", sort=False)["label"]]
 
 
@@ -155,7 +156,7 @@ def work(contexts, picture, tmp_path):
         page.goto("https://worker.test/")
         if elements:
             page.wait_for_function("customElements.get('crowd-form') && window.crowdElements.ready")
-        return Worker(page, line, tmp_path / "out" / "job")
+        return Worker(page, template, line, tmp_path / "out" / "job")
 
     yield open_
     for page in pages:

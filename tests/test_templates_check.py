@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from gandt.answers.content import answer_labels, chosen
 from gandt.cli import app
 from gandt.cli import template as _commands  # noqa: F401  (registers them)
 from gandt.errors import ContractError, InputError
+from gandt.templates.header import INPUT_TYPES, OUTPUT_TYPES
 
 LIBRARY = '<script src="https://assets.crowd.aws/crowd-html-elements.js"></script>'
 
@@ -47,6 +50,19 @@ def test_each_of_gandts_own_is_without_fault_and_tells_what_it_takes_and_gives(n
 def test_the_issue_s_tasks_are_all_there():
     wanted = "boxes cluster free-text image-grid image-single pair-better pair-same sound table-row text yes-no"
     assert templates.names() == wanted.split()
+
+
+def test_the_documents_name_every_template_rule_and_type():
+    documents = Path(__file__).parents[1] / "docs" / "templates.md"
+    if not documents.is_file():
+        pytest.skip("no documents beside the tests")
+    text = documents.read_text()
+    folder = Path(templates.__file__).parent
+    code = (folder / "check.py").read_text() + (folder / "page.py").read_text()
+    rules = set(re.findall(r'(?:Problem|say)\(\s*(?:level|"error"|"warning"), "([\w-]+)"', code))
+    assert len(rules) > 15
+    types = (*INPUT_TYPES, *OUTPUT_TYPES)
+    assert [word for word in (*templates.names(), *rules, *types) if f"`{word}`" not in text] == []
 
 
 def test_shared_parts_are_the_same_in_all():
