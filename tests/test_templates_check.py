@@ -63,6 +63,12 @@ def test_the_documents_name_every_template_rule_and_type():
     assert len(rules) > 15
     types = (*INPUT_TYPES, *OUTPUT_TYPES)
     assert [word for word in (*templates.names(), *rules, *types) if f"`{word}`" not in text] == []
+    common = {"items", "header", "instructions", "positive_examples", "negative_examples"}
+    for name in templates.names():
+        told = templates.header(templates.read(name))
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
+        documented = set(re.findall(r"`([\w<>-]+)`", row)) & {each.name for each in (*told.inputs, *told.outputs)}
+        assert documented >= {each.name for each in (*told.inputs, *told.outputs)} - common, row
 
 
 def test_shared_parts_are_the_same_in_all():

@@ -164,7 +164,11 @@ def _tasks(
     for name, lines in missing.items():
         # without a header nothing tells whether an input may be absent
         level = "error" if told else "warning"
-        problems.append(Problem(level, "input", used.get(name, 1), f"{_where(lines)} no task.input.{name}, and the template needs it"))
+        problems.append(
+            Problem(
+                level, "input", used.get(name, 1), f"{_where(lines)} no task.input.{name}, and the template needs it"
+            )
+        )
     for (name, why), lines in wrong.items():
         problems.append(Problem("error", "input", used.get(name, 1), f"{_where(lines)} a task.input.{name} that {why}"))
     if large:

@@ -52,8 +52,7 @@ def render(template: str, task_input: Mapping[str, Any], *, grant: Callable[[str
         address, or loops without end; the sentence names the line.
     """
     try:
-        parsed = environment().from_string(template)
-        return parsed.render({"task": {"input": dict(task_input)}, _GRANT: grant})
+        return _parsed(template).render({"task": {"input": dict(task_input)}, _GRANT: grant})
     except (LiquidError, RecursionError, ValueError) as error:
         raise ContractError(f"the template can't be rendered: {sentence(error)}") from error
 
@@ -66,6 +65,12 @@ def environment() -> liquid.Environment:
     made.add_filter("skip_autoescape", _skip_autoescape)
     made.add_filter("grant_read_access", _Grant())
     return made
+
+
+@lru_cache(maxsize=16)
+def _parsed(template: str) -> liquid.BoundTemplate:
+    """Parse once for all the pages of a job."""
+    return environment().from_string(template)
 
 
 def _to_json(value: Any) -> Markup:
