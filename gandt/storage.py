@@ -6,7 +6,7 @@ Writes are atomic: a reader sees the old content or the new, never half of it.
 """
 
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -148,24 +148,14 @@ def atomic(path: Path) -> Iterator[Path]:
 
     The temporary file is synced to disk before it takes the place, and removed after an error.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    part = Path(name)
-    try:
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:  # the file is made inside, so that an interruption at any moment finds its way to `finally`
         yield part
         with part.open("rb") as written:
             os.fsync(written.fileno())
-        part.chmod(0o666 & ~_umask())
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-@lru_cache(maxsize=1)
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def list_uris(base: str, *, s3: Any = None) -> Iterator[str]:
