@@ -154,7 +154,10 @@ def _decoded(image: Image.Image, width: int, height: int, preprocessing: Preproc
     rgb = _rgb(image)
     # scaling the shorter side to size / crop and cutting out the centre, in one step
     side = min(rgb.size) * min(preprocessing.crop, 1.0)
-    left, top = (rgb.width - side) / 2, (rgb.height - side) / 2
+    # whole pixels of the scaled picture, as scaling first and cutting after would have it
+    step = side / size
+    left, top = (step * round((length - side) / 2 / step) for length in rgb.size)
+    left, top = min(max(left, 0.0), rgb.width - side), min(max(top, 0.0), rgb.height - side)
     resample = Image.Resampling[preprocessing.interpolation.upper()]
     square = rgb.resize((size, size), resample, box=(left, top, left + side, top + side))
     turn = _TURNS.get(orientation)
