@@ -104,63 +104,71 @@ def picture():
     return buffer.getvalue()
 
 
+class Desk:
+    """A browser page of one kind (wide, a phone, …); it serves many tests, because making one takes its time."""
+
+    def __init__(self, browser, picture, options):
+        self.picture, self.html, self.elements, self.errors = picture, "", True, []
+        context = browser.new_context(**options)
+        context.set_default_timeout(5000)
+        self.page = context.new_page()
+        self.page.route("**/*", self.serve)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.add_init_script(
+            "window.submitted = null; localStorage.clear();"
+            "addEventListener('crowd-form-submitted', (event) => (window.submitted = event.detail));"
+        )
+
+    def serve(self, route):
+        url = route.request.url
+        if url == "https://worker.test/":
+            route.fulfill(body=self.html, content_type="text/html; charset=utf-8")
+        elif url == LIBRARY and self.elements:
+            route.fulfill(body=ELEMENTS, content_type="application/javascript; charset=utf-8")
+        elif url in IMAGES:
+            route.fulfill(body=self.picture, content_type="image/png")
+        else:
+            route.abort()
+
+
 @pytest.fixture(scope="module")
-def contexts(browser):
-    """Browser contexts by what they are like; one serves many tests, because making one takes its time."""
+def desks(browser, picture):
     made = {}
 
-    def get(**options):
-        key = json.dumps(options, sort_keys=True)
+    def get(phone, **options):
+        key = json.dumps([phone, options])
         if key not in made:
-            made[key] = browser.new_context(**options)
-            made[key].set_default_timeout(5000)
+            size = {"width": 390, "height": 780} if phone else {"width": 1280, "height": 800}
+            made[key] = Desk(browser, picture, {"viewport": size, "has_touch": phone, "is_mobile": phone, **options})
         return made[key]
 
     yield get
-    for context in made.values():
-        context.close()
+    for desk in made.values():
+        desk.page.context.close()
 
 
 @pytest.fixture
-def work(contexts, picture, tmp_path):
+def work(desks, tmp_path):
     """Open a manifest's line in a template: ``work("text", line, phone=True)``."""
-    pages, errors = [], []
+    used = []
 
     def open_(template, line=None, *, phone=False, elements=True, **options):
         line = LINES[template] if line is None else line
         manifest = tmp_path / "in.manifest"
         manifest.write_text(json.dumps(line) + "\n")
         ((_, task_input),) = templates.manifest_inputs(str(manifest))
-        html = templates.render(templates.read(template), task_input)
-
-        def serve(route):
-            url = route.request.url
-            if url == "https://worker.test/":
-                route.fulfill(body=html, content_type="text/html; charset=utf-8")
-            elif url == LIBRARY and elements:
-                route.fulfill(body=ELEMENTS, content_type="application/javascript; charset=utf-8")
-            elif url in IMAGES:
-                route.fulfill(body=picture, content_type="image/png")
-            else:
-                route.abort()
-
-        size = {"width": 390, "height": 780} if phone else {"width": 1280, "height": 800}
-        page = contexts(viewport=size, has_touch=phone, is_mobile=phone, **options).new_page()
-        pages.append(page)
-        page.route("**/*", serve)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.add_init_script(
-            "window.submitted = null; localStorage.clear();"
-            "addEventListener('crowd-form-submitted', (event) => (window.submitted = event.detail));"
-        )
-        page.goto("https://worker.test/")
+        desk = desks(phone, **options)
+        used.append(desk)
+        desk.html, desk.elements = templates.render(templates.read(template), task_input), elements
+        desk.page.goto("https://worker.test/")
         if elements:
-            page.wait_for_function("customElements.get('crowd-form') && window.crowdElements.ready")
-        return Worker(page, template, line, tmp_path / "out" / "job")
+            desk.page.wait_for_function("customElements.get('crowd-form') && window.crowdElements.ready")
+        return Worker(desk.page, template, line, tmp_path / "out" / "job")
 
     yield open_
-    for page in pages:
-        page.close()
+    errors = [error for desk in used for error in desk.errors]
+    for desk in used:
+        desk.errors.clear()
     assert errors == []
 
 
@@ -408,7 +416,7 @@ def test_a_picture_that_fails_can_be_asked_for_again(work, picture):
     worker = work("image-grid", page_of({"source-ref": "https://images.test/gone.png", "index": 0}, PAGE[0], **LABELS))
     broken = worker.page.locator(".picture.broken")
     broken.wait_for()
-    worker.page.route("**/gone.png", lambda route: route.fulfill(body=picture, content_type="image/png"))
+    worker.page.route("**/gone.png", lambda route: route.fulfill(body=picture, content_type="image/png"), times=1)
     broken.click()
     worker.page.wait_for_function("document.querySelector('.picture img').naturalWidth > 0")
     assert broken.count() == 0
