@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import boto3
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,8 @@ from moto import mock_aws
 
 from gandt.answers import content as reader
 from gandt.answers.files import line_page
+from gandt.consensus import consolidate
+from gandt.tables import write_table
 
 LAMBDAS = Path(__file__).parents[1] / "lambdas"
 FIXTURES = Path(__file__).parent / "fixtures" / "ground-truth"
@@ -217,12 +220,28 @@ def test_post_discounts_workers_that_gold_has_shown_unreliable(post, s3, monkeyp
     for body in (
         json.dumps(quality),
         "".join(json.dumps({"worker": worker, "reliability": value}) + "\n" for worker, value in quality.items()),
+        json.dumps([{"worker": worker, "reliability": 0.9, "excluded": True} for worker in quality], indent=1),
     ):
         s3.put_object(Bucket="bucket", Key="quality.json", Body=body)
         monkeypatch.setenv("WORKER_QUALITY", "s3://bucket/quality.json")
         label = label_of(post.lambda_handler(event, None), "7")
         assert (label["label"], label["confidence"]) == ("balloon", pytest.approx(0.8))
         assert label["votes"] == {"kite": 2, "balloon": 1}  # counted as given
+
+
+def test_post_takes_the_table_that_gandt_workers_writes(post, tmp_path, monkeypatch) -> None:
+    rows = [
+        (f"item{n}", worker, "kite" if worker != "c" or n % 2 else "balloon") for n in range(40) for worker in "abc"
+    ]
+    workers = consolidate(pd.DataFrame(rows, columns=["item", "worker", "label"])).workers
+    write_table(workers, str(tmp_path / "workers.jsonl"))
+    monkeypatch.setenv("WORKER_QUALITY", str(tmp_path / "workers.jsonl"))
+    annotations = [
+        {"workerId": w, "annotationData": {"content": json.dumps({"q": q})}} for w, q in (("a", "x"), ("c", "y"))
+    ]
+    event = {"labelAttributeName": "t", "test_payload": [{"datasetObjectId": "0", "annotations": annotations}]}
+    label = label_of(post.lambda_handler(event, None), "0", "t")
+    assert label["label"] == "x" and label["confidence"] > 0.7
 
 
 @pytest.mark.parametrize("body", ["{", "[1]", '{"worker": "a"}', None])

@@ -12,7 +12,8 @@ consolidated is left out of the response, which Ground Truth counts as failed, a
 Environment (all optional):
 
 ``WORKER_QUALITY``   s3:// address, or path in the package, of workers' reliabilities (what gold has shown): a JSON
-                     object ``{"<workerId>": 0.93}``, or JSON lines with ``worker`` and ``reliability``
+                     object ``{"<workerId>": 0.93}``, or JSON lines with ``worker`` and ``reliability``,
+                     as ``gandt workers --out workers.jsonl`` writes them
 ``MULTI_SELECT``     "true": every category is a question of its own; by default found from the object's answers
 ``ANSWER_FIELD``     name of the form field that holds the answer, where a form has several
 ``ASSUME_ROLE``      "true": read and write S3 with the event's roleArn instead of the Lambda's own role
@@ -112,11 +113,12 @@ def _quality(where, s3):
         return {}
     try:
         text = _read(where, s3) if where.startswith("s3://") else Path(where).read_text("utf-8-sig")
-        rows = (
-            [json.loads(line) for line in text.splitlines() if line.strip()]
-            if "\n{" in text.strip()
-            else json.loads(text)
-        )
+        try:
+            rows = json.loads(text)
+        except ValueError:
+            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except PayloadError as error:
+        raise PayloadError(f"WORKER_QUALITY: {error}") from None
     except (ValueError, RecursionError):
         raise PayloadError(f"WORKER_QUALITY {where} is neither JSON nor JSON lines") from None
     except Exception as error:
@@ -126,7 +128,7 @@ def _quality(where, s3):
     rows = rows if isinstance(rows, list) else [rows]
     if not all(isinstance(row, dict) and "worker" in row and "reliability" in row for row in rows):
         raise PayloadError(f"WORKER_QUALITY {where} lacks 'worker' or 'reliability' in a row")
-    return {str(row["worker"]): row["reliability"] for row in rows}
+    return {str(row["worker"]): 0.0 if row.get("excluded") is True else row["reliability"] for row in rows}
 
 
 def _read(uri, s3):
