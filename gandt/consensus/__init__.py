@@ -1,5 +1,6 @@
 """Workers' answers to labels one can trust, and what the answers say about the workers."""
 
 from gandt.consensus.consolidate import METHODS, Consensus, ConvergenceWarning, consolidate
+from gandt.consensus.multi import consolidate_sets
 
-__all__ = ["METHODS", "Consensus", "ConvergenceWarning", "consolidate"]
+__all__ = ["METHODS", "Consensus", "ConvergenceWarning", "consolidate", "consolidate_sets"]

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import pandas as pd
 from gandt.consensus.calibration import discount, fit_correlation
 from gandt.consensus.classifier import Voice
 from gandt.consensus.crowd import Bools, Crowd, Fit, Floats, encode, row_sum
+from gandt.consensus.crowdkit import AGGREGATORS, crowd_kit
 from gandt.consensus.dawid_skene import dawid_skene
 from gandt.consensus.em import Limits
 from gandt.consensus.ground_truth import ground_truth
@@ -33,9 +34,10 @@ METHODS: dict[str, Callable[[Crowd, Limits], Fit]] = {
     "one-coin": one_coin,
     "dawid-skene": dawid_skene,
     "ground-truth": ground_truth,
+    **{name: partial(crowd_kit, name) for name in AGGREGATORS},
 }
-# these count votes in one pass, so they have no place for a classifier's voice
-_VOTES = ("majority", "certainty", "weighted")
+# these count votes in one pass, or aren't ours, so they have no place for a classifier's voice
+_DEAF = ("majority", "certainty", "weighted", *AGGREGATORS)
 
 
 class ConvergenceWarning(UserWarning):
@@ -62,8 +64,9 @@ class Consensus:
     converged : bool
     set_aside : pd.DataFrame
         row, item, worker, label, reason of each answer that wasn't used.
-    crowd, fit
-        The answers on codes and what the method found, for gandt.consensus.workers and redundancy.
+    parts : tuple of (Crowd, Fit)
+        The answers on codes and what the method found, for gandt.consensus.workers and redundancy; with several labels
+        per item one pair for each class.
     correlation : float
         By how much the confidences were discounted for errors that workers share; see gandt/consensus/calibration.py.
     """
@@ -76,13 +79,22 @@ class Consensus:
     converged: bool
     set_aside: pd.DataFrame
     correlation: float
-    crowd: Crowd = field(repr=False)
-    fit: Fit = field(repr=False)
+    parts: tuple[tuple[Crowd, Fit], ...] = field(repr=False)
+
+    @property
+    def crowd(self) -> Crowd:
+        """The answers on codes."""
+        return self.parts[0][0]
+
+    @property
+    def fit(self) -> Fit:
+        """What the method found."""
+        return self.parts[0][1]
 
     @cached_property
     def workers(self) -> pd.DataFrame:
         """The table of workers, made when it is first asked for."""
-        return worker_table(self.crowd, self.fit)
+        return worker_table(self.parts)
 
 
 def consolidate(
@@ -157,8 +169,8 @@ def consolidate(
         raise InputError(f"the target accuracy must lie above 0 and at most at 1; it is {target}")
     if correlation is not None and not 0 <= correlation <= 1:
         raise InputError(f"the correlation of errors must lie between 0 and 1; it is {correlation}")
-    if classifier is not None and method in _VOTES:
-        raise InputError(f"the method {method} only counts votes and can't hear a classifier; use auto")
+    if classifier is not None and method in _DEAF:
+        raise InputError(f"the method {method} has no place for a classifier's probabilities; use auto")
     given: dict[str, Any] = {"items": items, "gold": gold, "exclude": exclude, "previous": previous}
     crowd = encode(answers, categories=categories, **given)
     alone = len(crowd.classes) == 1
@@ -167,20 +179,11 @@ def consolidate(
     if classifier is not None:
         crowd = replace(crowd, voice=Voice(crowd, classifier.assign(**{_UNSEEN: 0.0}) if alone else classifier))
     limits = Limits(iterations, tolerance)
-    fit = METHODS[method](crowd, limits)
-    if not fit.converged:
-        warnings.warn(
-            f"{method} stopped at its cap of {fit.iterations} iterations before it converged; allow more, or judge the "
-            "result with care",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
+    fit, probabilities, correlation = solve(crowd, method, limits, correlation)
+    warn_unless_converged([fit], method)
     kept = ~crowd.gold
     voices = crowd.voices()
-    correlation = (
-        fit_correlation(crowd, lambda blind: METHODS[method](blind, limits)) if correlation is None else correlation
-    )
-    probabilities = discount(fit.probabilities, voices, correlation)[kept]
+    probabilities = probabilities[kept]
     seen = crowd.classes[:1] if alone else crowd.classes
     probabilities = probabilities[:, : len(seen)]
     labels = _labels(crowd, kept, probabilities, seen, method)
@@ -200,9 +203,28 @@ def consolidate(
         converged=fit.converged,
         set_aside=crowd.set_aside,
         correlation=correlation,
-        crowd=crowd,
-        fit=fit,
+        parts=((crowd, fit),),
     )
+
+
+def solve(crowd: Crowd, method: str, limits: Limits, correlation: float | None) -> tuple[Fit, Floats, float]:
+    """Fit a method; return that, the items' discounted class probabilities, and the correlation they took."""
+    fit = METHODS[method](crowd, limits)
+    if correlation is None:
+        correlation = fit_correlation(crowd, lambda blind: METHODS[method](blind, limits))
+    return fit, discount(fit.probabilities, crowd.voices(), correlation), correlation
+
+
+def warn_unless_converged(fits: Sequence[Fit], method: str) -> None:
+    """Warn the caller of the public function when a fit ended at its cap."""
+    if not all(fit.converged for fit in fits):
+        turns = max(fit.iterations for fit in fits)
+        warnings.warn(
+            f"{method} stopped at its cap of {turns} iterations before it converged; allow more, or judge the result "
+            "with care",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
 
 
 def best(probabilities: Floats) -> npt.NDArray[np.int64]:

@@ -226,6 +226,7 @@ def encode(
     gold: Mapping[str, str] | None = None,
     exclude: Collection[str] = (),
     previous: pd.DataFrame | None = None,
+    several: bool = False,
 ) -> Crowd:
     """Put an answers table on integer codes and set aside what can't be used.
 
@@ -246,6 +247,8 @@ def encode(
         Workers whose answers weigh nothing.
     previous : pd.DataFrame, optional
         An earlier job's workers table (worker, reliability, reliability_low, reliability_high).
+    several : bool
+        A worker may give an item several labels: only the same label again is set aside.
 
     Raises
     ------
@@ -280,6 +283,8 @@ def encode(
     reasons[item == -1] = 1
     usable = np.flatnonzero(reasons == 0)
     key = item[usable].astype(np.int64) * max(len(worker_names), 1) + worker[usable]
+    if several:
+        key = key * len(classes) + label[usable]
     again = pd.Series(key).duplicated().to_numpy()
     reasons[usable[again]] = 5
     usable = usable[~again]

@@ -7,6 +7,8 @@ answers' likelihood is Π (a q + (1-a) (1-q) h). Its mode under a Beta prior, an
 posterior that is reported.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from scipy import special
@@ -73,8 +75,13 @@ def posterior(worker: Ints, right: Floats, workers: int, classes: int, prior: Fl
     return np.stack([accuracy * strength, (1 - accuracy) * strength], axis=1)
 
 
-def worker_table(crowd: Crowd, fit: Fit, level: float = 0.95) -> pd.DataFrame:
+def worker_table(parts: Sequence[tuple[Crowd, Fit]], level: float = 0.95) -> pd.DataFrame:
     """One row per worker: answers, reliability with a ``level`` interval, gold answers and how many were right.
+
+    Parameters
+    ----------
+    parts : sequence of (Crowd, Fit)
+        One, or with several labels per item one yes-or-no crowd per class, all of the same answers.
 
     Returns
     -------
@@ -82,10 +89,13 @@ def worker_table(crowd: Crowd, fit: Fit, level: float = 0.95) -> pd.DataFrame:
         worker, answers, reliability, reliability_low, reliability_high, gold_answers, gold_right, excluded; the most
         answers first, then by name.
     """
-    right = leave_one_out(crowd, fit)
+    crowd = parts[0][0]
     count = len(crowd.workers)
-    beta = posterior(crowd.worker, right, count, len(crowd.classes), prior_of(crowd))
+    right = np.stack([leave_one_out(*part) for part in parts])
+    worker = np.tile(crowd.worker, len(parts))
+    beta = posterior(worker, right.ravel(), count, len(crowd.classes), prior_of(crowd))
     gold = crowd.gold[crowd.item]
+    gold_right = right[:, gold].min(axis=0, initial=1.0)
     tail = (1 - level) / 2
     table = pd.DataFrame(
         {
@@ -95,7 +105,7 @@ def worker_table(crowd: Crowd, fit: Fit, level: float = 0.95) -> pd.DataFrame:
             "reliability_low": special.betaincinv(beta[:, 0], beta[:, 1], tail),
             "reliability_high": special.betaincinv(beta[:, 0], beta[:, 1], 1 - tail),
             "gold_answers": np.bincount(crowd.worker[gold], minlength=count),
-            "gold_right": np.bincount(crowd.worker[gold], right[gold], minlength=count).astype(np.int64),
+            "gold_right": np.bincount(crowd.worker[gold], gold_right, minlength=count).astype(np.int64),
             "excluded": ~crowd.active,
         }
     )

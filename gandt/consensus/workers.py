@@ -15,7 +15,6 @@ from scipy import stats
 from gandt.consensus.calibration import discount
 from gandt.consensus.consolidate import Consensus
 from gandt.consensus.crowd import Crowd, Floats, row_sum, softmax
-from gandt.consensus.reliability import worker_table
 from gandt.errors import InputError
 
 Rows = npt.NDArray[np.integer[Any]]
@@ -51,7 +50,7 @@ def evidence(answers: pd.DataFrame, consensus: Consensus, *, fast: float = 0.25,
         * evidence: what stands out, in words; empty for most.
     """
     crowd = consensus.crowd
-    table = worker_table(crowd, consensus.fit).set_index("worker")
+    table = consensus.workers.set_index("worker")
     columns = [_same_label(crowd), _speed(crowd, answers, fast), _position(crowd, answers)]
     columns.append(_copies(crowd, copying(consensus, seed=seed)))
     table = pd.concat([table, *[column.reindex(table.index) for column in columns]], axis=1)
@@ -120,7 +119,7 @@ def copying(consensus: Consensus, *, least: int = _FEW, seed: int = 0) -> pd.Dat
     shared = np.bincount(group)
     enough = shared[group] >= least
     first, second, group = first[enough], second[enough], group[enough]
-    table = worker_table(crowd, consensus.fit).set_index("worker")
+    table = consensus.workers.set_index("worker")
     reliability = table.loc[list(crowd.workers), "reliability"].to_numpy()
 
     chance = np.zeros(len(first))
