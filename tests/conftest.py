@@ -62,11 +62,17 @@ def browser() -> Iterator[object]:
         chromium.close()
 
 
-@pytest.fixture
-def crowd_pages(browser: object) -> Iterator[object]:
-    """Opens templates with gandt's own crowd-* elements in the browser; see tests/crowd.py."""
+@pytest.fixture(scope="session")
+def crowd_server(browser: object) -> Iterator[object]:
+    """What ``crowd_pages`` shares between tests: a local server, and pages that are slow to open."""
     from crowd import CrowdPages
 
     pages = CrowdPages(browser)
     yield pages
     pages.close()
+
+
+@pytest.fixture
+def crowd_pages(crowd_server: object) -> Iterator[object]:
+    """Opens templates with gandt's own crowd-* elements in the browser; see tests/crowd.py."""
+    yield from crowd_server.fresh()  # type: ignore[attr-defined]

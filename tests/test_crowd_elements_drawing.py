@@ -187,7 +187,6 @@ def test_polylines_lines_and_keypoints(crowd_pages):
         "#ff0000",
         "#ff7f0e",
     ]
-    tool.page.close()
 
     value = "{lines: [{label: 'Dog', vertices: [{x: 1, y: 2}, {x: 3, y: 4}]}]}"
     tool = Tool(crowd_pages, "line", f'initial-value="{value}"')
@@ -203,7 +202,6 @@ def test_polylines_lines_and_keypoints(crowd_pages):
         "inputImageProperties": SIZE,
         "initialValueModified": True,
     }
-    tool.page.close()
 
     tool = Tool(crowd_pages, "keypoint")
     tool.click(10, 20)
@@ -426,3 +424,52 @@ def test_entities_by_mouse_and_touch(crowd_pages):
         entity("person", 19, 22),
         entity("date", 34, 38),
     ]
+
+
+def test_coordinates_follow_the_rotation_of_the_image(crowd_pages):
+    from PIL import Image
+
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be shown turned by 90 degrees
+    file = io.BytesIO()
+    Image.new("RGB", (300, 400), "grey").save(file, "JPEG", exif=turned)
+    crowd_pages.files["/turned.jpg"] = file.getvalue()
+    tool = Tool(crowd_pages, "keypoint")
+    tool.page.evaluate(f"{tool.element}.src = '/turned.jpg'")
+    tool.page.wait_for_function(f"{tool.element}.stage.image.src.endsWith('turned.jpg') && {tool.element}.src")
+    tool.page.wait_for_function(f"{tool.element}.stage.image.complete")
+    tool.click(390, 10)
+    assert tool.answer() == {"keypoints": [{"label": "Cat", "x": 390, "y": 10}], "inputImageProperties": SIZE}
+
+
+def test_earlier_answers_come_back_before_and_after_the_image(crowd_pages):
+    crowd_pages.files["/image.png"] = png(400, 300)
+    vertices = points((1, 2), (30, 40), (50, 6))
+    answer = {
+        "box": {"boundingBoxes": [box("b", 1, 2, 3, 4)], "inputImageProperties": SIZE},
+        "gon": {"polygons": [{"label": "a", "vertices": vertices}], "inputImageProperties": SIZE},
+        "poly": {"polylines": [{"label": "a", "vertices": vertices}], "inputImageProperties": SIZE},
+        "line": {"lines": [{"label": "b", "vertices": vertices[:2]}], "inputImageProperties": SIZE},
+        "key": {"keypoints": [{"label": "b", "x": 399, "y": 0}], "inputImageProperties": SIZE},
+        "text": {"entities": [entity("b", 0, 3), entity("a", 4, 5)]},
+        "kind": {"label": "b", "workerComment": "so"},
+        "kinds": {"labels": ["a", "b"]},
+        "slide": 7,
+        "on": {"on": True},
+    }
+    elements = ["bounding-box", "polygon", "polyline", "line", "keypoint", "entity-annotation", "image-classifier",
+                "classifier-multi-select", "slider", "toggle-button"]  # fmt: skip
+    page = crowd_pages.open(
+        "<crowd-form>"
+        + "".join(
+            f"""<crowd-{element} name={name} src=/image.png header=H labels="['a', 'b']"
+            categories="['a', 'b']" text="One two"><worker-comment></worker-comment></crowd-{element}>"""
+            for element, name in zip(elements, answer, strict=True)
+        )
+        + "</crowd-form>"
+    )
+    page.evaluate("answer => document.querySelector('crowd-form').restore(answer)", answer)  # perhaps before its images
+    page.wait_for_function("[...document.querySelectorAll('crowd-form *')].every((e) => !e.stage || e.stage.width)")
+    assert crowd_pages.submit(page) == answer
+    page.evaluate("answer => document.querySelector('crowd-form').restore(answer)", answer)
+    assert crowd_pages.submit(page) == answer

@@ -90,22 +90,27 @@
     // As of a <form>: without checks and without the submit event.
     submit() {
       if (this.busy) return;
-      this.busy = true;
-      this.tell("");
       const answer = this.answer;
+      this.hold(true);
       this.dispatchEvent(new CustomEvent("crowd-form-submitted", { bubbles: true, composed: true, detail: answer }));
       const url = this.dataset.submitUrl || this.action;
       const preview = !url && window.parent === window;
+      this.tell("Sending …");
       crowd.deliver(answer, url && crowd.safeUrl(url)).then(
         () => {
-          this.busy = !preview; // a kept answer is not sent again
+          this.hold(!preview); // a kept answer is not sent again
           this.tell(preview ? "This is a preview: nothing was sent." : "Your answer is saved.");
         },
         (error) => {
-          this.busy = false;
+          this.hold(false);
           this.tell(error.message, true);
         },
       );
+    }
+
+    hold(busy) {
+      this.busy = busy;
+      for (const button of this.querySelectorAll("crowd-button[form-action='submit']")) button.loading = busy;
     }
 
     reset() {

@@ -51,20 +51,34 @@
       }
     },
 
-    // The same for a stroke of a round brush from a to b.
+    // The same for a stroke of a round brush from a to b: the row's part of either end's disc and of the band between.
     *strokeSpans(a, b, radius, width, height) {
       const { top, bottom } = geometry.box([a, b]);
-      const { left, right } = geometry.box([a, b]);
+      const length = Math.hypot(b.x - a.x, b.y - a.y);
+      const [nx, ny] = length ? [(-(b.y - a.y) / length) * radius, ((b.x - a.x) / length) * radius] : [0, 0];
+      const band = [
+        { x: a.x + nx, y: a.y + ny }, { x: b.x + nx, y: b.y + ny }, { x: b.x - nx, y: b.y - ny }, { x: a.x - nx, y: a.y - ny },
+      ];
+      const edges = length ? geometry.edges(band, true) : [];
       for (let y = Math.max(0, Math.floor(top - radius)); y < Math.min(height, Math.ceil(bottom + radius)); y++) {
-        let [from, to] = [Infinity, -1];
-        const [low, high] = [Math.max(0, Math.floor(left - radius)), Math.min(width, Math.ceil(right + radius))];
-        for (let x = low; x < high; x++) {
-          if (geometry.toSegment({ x: x + 0.5, y: y + 0.5 }, a, b) <= radius) {
-            from = Math.min(from, x);
-            to = x + 1;
-          }
+        const middle = y + 0.5;
+        let [left, right] = [Infinity, -Infinity];
+        const reach = (x, half) => {
+          left = Math.min(left, x - half);
+          right = Math.max(right, x + half);
+        };
+        for (const end of [a, b]) {
+          const square = radius * radius - (middle - end.y) ** 2;
+          if (square >= 0) reach(end.x, Math.sqrt(square));
         }
-        if (to > from) yield [y, from, to];
+        for (const [p, q] of edges) {
+          if (p.y > middle !== q.y > middle) reach(p.x + ((q.x - p.x) * (middle - p.y)) / (q.y - p.y), 0);
+        }
+        // Pixels whose centres are covered; a brush of a single pixel still covers the one it is on.
+        let from = Math.max(0, Math.ceil(left - 0.5));
+        let to = Math.min(width, Math.floor(right - 0.5) + 1);
+        if (to <= from && radius <= 0.75 && Math.floor(a.y) === y) [from, to] = [Math.floor(a.x), Math.floor(a.x) + 1];
+        if (to > from && to <= width) yield [y, from, to];
       }
     },
   };

@@ -9,6 +9,7 @@
       this.height = height;
       this.cells = new Uint16Array(width * height); // 0: nothing, n: layers[n - 1]
       this.colors = [[0, 0, 0, 0]];
+      this.words = new Uint32Array([0]); // the colours as the canvas stores them
       this.canvas = document.createElement("canvas");
       this.canvas.className = "mask";
       [this.canvas.width, this.canvas.height] = [width, height];
@@ -20,6 +21,7 @@
     setColor(layer, hex) {
       const n = parseInt(hex.slice(1), 16);
       this.colors[layer] = [n >> 16, (n >> 8) & 255, n & 255, 255];
+      this.words = new Uint32Array(Uint8ClampedArray.from(this.colors.flatMap((color) => color ?? [0, 0, 0, 0])).buffer);
     }
 
     begin() {
@@ -88,12 +90,11 @@
 
     show(left, top, right, bottom) {
       const image = this.context.createImageData(right - left, bottom - top);
+      const pixels = new Uint32Array(image.data.buffer);
       let at = 0;
       for (let y = top; y < bottom; y++) {
-        for (let x = left; x < right; x++) {
-          image.data.set(this.colors[this.cells[y * this.width + x]] ?? this.colors[0], at);
-          at += 4;
-        }
+        const row = y * this.width;
+        for (let x = left; x < right; x++) pixels[at++] = this.words[this.cells[row + x]];
       }
       this.context.putImageData(image, left, top);
     }

@@ -575,8 +575,11 @@
     }
 
     listShapes() {
-      if (!this.list) return;
+      if (!this.list || this.press_) return; // not while something is dragged
       const { noun } = this.constructor;
+      const state = JSON.stringify([this.shapes, this.chosen, this.labels]);
+      if (state === this.listed) return;
+      this.listed = state;
       const focused = this.shadowRoot.activeElement?.dataset?.shape;
       const items = this.shapes.map((shape, index) => {
         const swatch = h("span", { class: "swatch" });
