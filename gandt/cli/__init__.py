@@ -81,7 +81,7 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return _plain(value.tolist())
     if hasattr(value, "isoformat"):
-        return value.isoformat()
+        return value.isoformat() if value == value else None  # pandas' NaT has an isoformat too
     if isinstance(value, float) and value != value:
         return None
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
