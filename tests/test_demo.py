@@ -274,7 +274,11 @@ def test_ctrl_c_leaves_nothing_half_written_and_the_run_goes_on(digits: Path, tm
         [*GANDT, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 60
-    while not (tmp_path / "out" / "candidates.csv").exists() and running.poll() is None and time.monotonic() < deadline:
+    while (
+        not (tmp_path / "out" / "store" / "store.json").exists()
+        and running.poll() is None
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
     stdout, stderr = running.communicate(timeout=60)

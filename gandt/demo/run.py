@@ -7,39 +7,30 @@ in for the world around gandt: images, an S3, a crowd.
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 import gandt
-from gandt import resources, storage, tables
-from gandt.demo.crowd import FIRST_TEAM, SECOND_TEAM, START, Scene, SimulatedCrowd, address_of
+from gandt import storage, tables
+from gandt.demo.crowd import address_of
+from gandt.demo.desk import Desk
 from gandt.demo.embedded_s3 import embedded_s3
 from gandt.demo.pool import OTHER, Pool, digits_pool, folder_pool
 from gandt.demo.scene import imagine_scene
 from gandt.errors import InputError
-from gandt.jobs import build_request
 from gandt.manifest import upload_images
 from gandt.report import measure, standalone, write_report
-from gandt.service.engine import LabelingJob
-from gandt.service.functions import LocalFunction
-from gandt.service.outputs import WorkerAnswer
 
 BUCKET = "gandt-demo"
-PER_PAGE = 12
-GOLD_RATE = 0.08
 EXPLORE = 0.05
 TARGET = 0.95
-# answers per data object in each round, and who gives them
-ROUNDS = {"round-1": (2, "first", FIRST_TEAM), "round-2": (2, "second", SECOND_TEAM)}
 # what the bill is compared with: so many answers about every image of the pool, Ground Truth's own default
 USUAL_ANSWERS = 3
-ROLE = "arn:aws:iam::000000000000:role/gandt-demo-ground-truth"
-WORKTEAM = "arn:aws:sagemaker:us-east-1:000000000000:workteam/private-crowd/{}"
-PRE, POST = ("arn:aws:lambda:us-east-1:000000000000:function:LabelingFunction-" + kind for kind in ("pre", "post"))
+DECISIONS = ("keep", "explore", "discard")
 
 
 @dataclass(frozen=True)
@@ -114,207 +105,103 @@ def run_demo(
     parameters = {"seed": seed, "images": _absolute(images), "seeds": _absolute(seeds), "labels": list(labels)}
     folder = _check_out(Path(out), parameters)
     pool = folder_pool(images, seeds, labels, seed) if images else None
-    storage.write_text(str(folder / "run.json"), json.dumps({**_identity(parameters), "finished": False}, indent=1))
+    _write_state(folder, parameters, finished=False)
     stages: list[Stage] = []
 
-    def done(title: str, *rows: dict[str, Any]) -> None:
-        stages.append(Stage(title, list(rows)))
+    def done(title: str, *rows: Mapping[str, Any]) -> None:
+        stages.append(Stage(f"{len(stages) + 1}  {title}", [dict(row) for row in rows]))
         on_stage(stages[-1])
 
     pool = pool or digits_pool(folder / "pool", seed)
-    for text in pool.notes:
-        done("Note", {"note": text})
     store = _embed(pool, folder)
-    bad = store.items[store.items["status"] != "embedded"]
-    tables.write_table(bad[["item", "reason"]], str(folder / "set-aside.csv"))
-    pool_items, seed_items = _usable(pool, store.items)
+    pool = _readable(pool, store.items)
+    set_aside = store.items.loc[store.items["status"] != "embedded", ["item", "reason"]]
+    done("Pool and vectors", _about_pool(pool, store, len(set_aside)), *({"note": note} for note in pool.notes))
+
+    candidates = gandt.filter_by_similarity(store, pool.seeds, explore=EXPLORE, seed=seed)
+    candidates = candidates[candidates["item"].isin(set(pool.images))].reset_index(drop=True)
     done(
-        "1  Pool and vectors",
-        {
-            "images to label": len(pool_items),
-            "seeds": sum(map(len, seed_items.values())),
-            "labels wanted": ", ".join(pool.labels),
-            "set aside": len(bad),
-            "model": store.description["model"],
-            "vector": f"{store.vectors.shape[1]} numbers",
-        },
+        "Candidates: what resembles the seeds, and a random share of the rest to check the filter by",
+        *({"decision": name, "images": int((candidates["decision"] == name).sum())} for name in DECISIONS),
     )
 
-    candidates = gandt.filter_by_similarity(store, seed_items, explore=EXPLORE, seed=seed)
-    candidates = candidates[candidates["item"].isin(set(pool_items))].reset_index(drop=True)
-    tables.write_table(candidates, str(folder / "candidates.csv"))
-    shown = candidates.loc[candidates["decision"] != "discard", "item"].tolist()
-    counts = candidates["decision"].value_counts()
-    done(
-        "2  Candidates: what resembles the seeds, and a random share of the rest to check the filter by",
-        *({"decision": name, "images": int(counts.get(name, 0))} for name in ("keep", "explore", "discard")),
-    )
-    if not shown:
-        raise InputError("no image resembles the seeds; give more or other seeds")
-
-    s3_folder = folder / "s3" / BUCKET
-    with embedded_s3(BUCKET) as (s3, environment):
-        where = upload_images(
-            [*shown, *(item for items in seed_items.values() for item in items)], f"s3://{BUCKET}/images", s3=s3
-        )
-        template = f"s3://{BUCKET}/templates/image-grid.liquid.html"
-        storage.write_text(
-            template, (resources.folder("templates") / "image-grid.liquid.html").read_text(encoding="utf-8"), s3=s3
-        )
-        gold = {where[item]: label for label, items in seed_items.items() for item in items}
-        scene = imagine_scene(pool, store, candidates, seed_items, where)
-        desk = Desk(s3, environment, pool.labels, scene, gold, template, seed)
-        asked = list(dict.fromkeys(where[item] for item in shown))
-
-        with desk:
-            first = desk.ask("round-1", asked)
-            done("3  Labeling job, round 1", desk.summary("round-1"))
-            consensus = _consolidate(first, asked, pool.labels, gold)
-            done("4  Labels after round 1", _counts(consensus.labels))
-            doubtful = consensus.labels.loc[consensus.labels["status"] != "confident", "item"].tolist()
-            answers = first
-            if doubtful:
-                second = desk.ask("round-2", doubtful)
-                done("5  Labeling job, round 2: only what is in doubt, by another workteam", desk.summary("round-2"))
-                answers = pd.concat([first, second], ignore_index=True)
-                consensus = _consolidate(answers, asked, pool.labels, gold)
-            done("6  Labels after round 2", _counts(consensus.labels))
-        _export(s3, s3_folder)
-
-    image_of = pd.DataFrame({"item": list(where.values()), "image": list(where)}).drop_duplicates("item")
-    labels_table = consensus.labels.merge(image_of, on="item", how="left")
-    natures = {worker.id: worker.nature.kind for worker in desk.workers}
-    workers = consensus.workers.assign(simulated_as=consensus.workers["worker"].map(natures))
-    relabel = labels_table.loc[labels_table["status"] == "relabel", ["item", "image", "label", "confidence"]]
-    _write(
-        folder,
-        {
-            "answers.csv": answers,
-            "labels.csv": labels_table,
-            "workers.csv": workers,
-            "relabel.csv": relabel,
-            "gold.csv": pd.DataFrame({"item": list(gold), "label": list(gold.values())}),
-        },
-    )
-    path_of = dict(zip(image_of["item"], image_of["image"], strict=True))
-    for name, html in desk.pages.items():
-        page = standalone(html, lambda url: path_of.get(address_of(url)))
-        storage.write_text(str(folder / "pages" / f"{name}.html"), page)
-    if pool.truth is not None:
-        known = pd.DataFrame({"image": pool_items, "label": [pool.truth[item] for item in pool_items]})
-        tables.write_table(known, str(folder / "truth.csv"))
-    done("7  Workers, by what gold and agreement say of them", *_worker_rows(workers))
-
+    outcome = _ask(pool, store, candidates, folder, seed, done)
+    _write_tables(folder, pool, candidates, set_aside, outcome)
+    done("Workers, by what gold and agreement say of them", *_worker_rows(outcome.workers))
     numbers = measure(str(folder))
-    done("8  The bill and the result", *numbers.rows())
-    state = {**_identity(parameters), "finished": True, "stages": [asdict(stage) for stage in stages]}
-    storage.write_text(str(folder / "run.json"), json.dumps(state, indent=1))
+    done("The bill and the result", *numbers.rows())
+    _write_state(folder, parameters, finished=True, stages=[asdict(stage) for stage in stages])
     report = write_report(str(folder))
     return DemoResult(
         out=str(folder),
         **numbers.counts(),
-        set_aside=len(bad),
+        set_aside=len(set_aside),
         seconds=round(time.monotonic() - begun, 1),
         report=report,
         stages=stages,
     )
 
 
-@dataclass
-class Desk:
-    """Where jobs are launched: an S3, the two Lambdas, a crowd for each round. Use it as a context manager."""
+@dataclass(frozen=True)
+class _Outcome:
+    """What the labeling jobs brought; ``images`` has the local path of every item."""
 
-    s3: Any
-    environment: Mapping[str, str]
-    labels: Sequence[str]
-    scene: Scene
+    answers: pd.DataFrame
+    labels: pd.DataFrame
+    workers: pd.DataFrame
     gold: Mapping[str, str]
-    template: str
-    seed: int
-    workers: list[Any] = field(default_factory=list)
-    states: dict[str, dict[str, Any]] = field(default_factory=dict)
-    pages: dict[str, str] = field(default_factory=dict)  # a few, as they were rendered
-
-    def __post_init__(self) -> None:
-        lambdas = resources.folder("lambdas")
-        self._functions = {
-            arn: LocalFunction(arn.rpartition(":")[2], str(lambdas / name / "handler.py"), environment=self.environment)
-            for arn, name in ((PRE, "pre_annotation"), (POST, "post_annotation"))
-        }
-        self._now = START
-
-    def __enter__(self) -> "Desk":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for function in self._functions.values():
-            function.close()
-
-    def ask(self, name: str, items: Sequence[str]) -> pd.DataFrame:
-        """Build the manifest, run the labeling job and return its answers, read from the files it wrote."""
-        answers_per_page, team, natures = ROUNDS[name]
-        manifest = gandt.build_manifest(
-            items,
-            per_page=PER_PAGE,
-            categories=self.labels,
-            other=OTHER,
-            gold=self.gold,
-            gold_rate=GOLD_RATE,
-            seed=self.seed,
-        )
-        uri = f"s3://{BUCKET}/manifests/{name}.manifest"
-        manifest.write(uri, s3=self.s3)
-        request = build_request(
-            name,
-            manifest=uri,
-            template=self.template,
-            output=f"s3://{BUCKET}/jobs/",
-            workteam=WORKTEAM.format(team),
-            role=ROLE,
-            pre_lambda=PRE,
-            post_lambda=POST,
-            label_attribute="label",
-            workers_per_object=answers_per_page,
-        )
-        crowd = SimulatedCrowd(natures, (*self.labels, OTHER), self.scene, self.seed, team)
-        crowd.begin_at(self._now)
-        job = LabelingJob(request, self._functions, self.s3, self.seed)
-        watched = _Watched(crowd)
-        state = job.run(watched)
-        self.pages.update((f"{name} page {number}", html) for number, html in watched.pages.items())
-        ended = max(worker.free_at for worker in crowd.workers)
-        answers = gandt.read_answers(job.folder.root, s3=self.s3)
-        self.states[name] = {
-            "status": state["LabelingJobStatus"],
-            "pages": len(manifest.lines),
-            "gold tiles": len(manifest.gold),
-            "workers": len(crowd.workers),
-            "answers per page": answers_per_page,
-            "judgements": len(answers),
-            "failed pages": state["LabelCounters"]["FailedNonRetryableError"],
-            "simulated minutes": round((ended - self._now).total_seconds() / 60),
-        }
-        self.workers += crowd.workers
-        self._now = ended
-        return answers
-
-    def summary(self, name: str) -> dict[str, Any]:
-        """Return the row that tells how the job ``name`` went."""
-        return self.states[name]
+    images: Mapping[str, str]
+    pages: Mapping[str, str]
 
 
-class _Watched:
-    """A crowd that lets the report see the first page it gets."""
+def _ask(
+    pool: Pool,
+    store: gandt.EmbeddingStore,
+    candidates: pd.DataFrame,
+    folder: Path,
+    seed: int,
+    done: Callable[..., None],
+) -> _Outcome:
+    """Ask a crowd about the candidates, and another one about what it leaves in doubt."""
+    shown = candidates.loc[candidates["decision"] != "discard", "item"].tolist()
+    if not shown:
+        raise InputError("no image of the pool resembles the seeds; give more seeds, or others")
+    examples = [item for items in pool.seeds.values() for item in items]
+    bucket = f"s3://{BUCKET}"
+    with embedded_s3(BUCKET) as (s3, environment):
+        where = upload_images([*shown, *examples], f"{bucket}/images", s3=s3)
+        asked = list(dict.fromkeys(where[item] for item in shown))
+        gold = {where[item]: label for label, items in pool.seeds.items() for item in items}
 
-    def __init__(self, crowd: SimulatedCrowd) -> None:
-        self._crowd = crowd
-        self.pages: dict[str, str] = {}
+        def consolidate(answers: pd.DataFrame) -> gandt.Consensus:
+            categories = (*pool.labels, OTHER)
+            return gandt.consolidate(answers, categories=categories, items=asked, gold=gold, target=TARGET)
 
-    def label(self, pages: Mapping[str, str], workers_per_object: int) -> Iterator[tuple[str, WorkerAnswer]]:
-        """Pass on, and keep the first page of the job."""
-        if not self.pages:
-            self.pages.update(list(pages.items())[:1])
-        yield from self._crowd.label(pages, workers_per_object)
+        scene = imagine_scene(pool, store, candidates, where)
+        with Desk(bucket, s3, environment, pool.labels, scene, gold, seed) as desk:
+            answers = desk.ask("round-1", asked)
+            done("Labeling job, round 1", desk.summaries["round-1"])
+            consensus = consolidate(answers)
+            done("Labels after round 1", _counts(consensus.labels))
+            doubtful = consensus.labels.loc[consensus.labels["status"] != "confident", "item"].tolist()
+            if doubtful:
+                answers = pd.concat([answers, desk.ask("round-2", doubtful)], ignore_index=True)
+                done("Labeling job, round 2: only what is in doubt, by another workteam", desk.summaries["round-2"])
+                consensus = consolidate(answers)
+                done("Labels after round 2", _counts(consensus.labels))
+        _export(s3, folder / "s3")
+    images: dict[str, str] = {}
+    for image, item in where.items():
+        images.setdefault(item, image)
+    natures = {worker.id: worker.nature.kind for worker in desk.workers}
+    return _Outcome(
+        answers=answers,
+        labels=consensus.labels.assign(image=consensus.labels["item"].map(images)),
+        workers=consensus.workers.assign(simulated_as=consensus.workers["worker"].map(natures)),
+        gold=gold,
+        images=images,
+        pages=desk.pages,
+    )
 
 
 def _embed(pool: Pool, folder: Path) -> gandt.EmbeddingStore:
@@ -323,23 +210,28 @@ def _embed(pool: Pool, folder: Path) -> gandt.EmbeddingStore:
     return store
 
 
-def _usable(pool: Pool, items: pd.DataFrame) -> tuple[list[str], dict[str, list[str]]]:
-    """Return images and seeds that have a vector; an image with a seed's very content is no image to ask about."""
+def _readable(pool: Pool, items: pd.DataFrame) -> Pool:
+    """Return the pool without what has no vector; an image with a seed's very content is no image to ask about."""
     good = items[items["status"] == "embedded"].set_index("item")["sha256"]
     seeds = {label: [item for item in paths if item in good.index] for label, paths in pool.seeds.items()}
     for label, paths in seeds.items():
         if not paths:
-            raise InputError(
-                f"the label {label!r} has no seeds: none of its {len(pool.seeds[label])} examples is a readable image"
-            )
+            count = len(pool.seeds[label])
+            raise InputError(f"the label {label!r} has no seeds: none of its {count} examples is a readable image")
     known = {good[item] for paths in seeds.values() for item in paths}
-    return [item for item in pool.images if item in good.index and good[item] not in known], seeds
+    images = tuple(item for item in pool.images if item in good.index and good[item] not in known)
+    return replace(pool, images=images, seeds=seeds)
 
 
-def _consolidate(
-    answers: pd.DataFrame, asked: Sequence[str], labels: Sequence[str], gold: Mapping[str, str]
-) -> gandt.Consensus:
-    return gandt.consolidate(answers, categories=(*labels, OTHER), items=asked, gold=gold, target=TARGET)
+def _about_pool(pool: Pool, store: gandt.EmbeddingStore, set_aside: int) -> dict[str, Any]:
+    return {
+        "images to label": len(pool.images),
+        "seeds": sum(map(len, pool.seeds.values())),
+        "labels wanted": ", ".join(pool.labels),
+        "set aside": set_aside,
+        "model": store.description["model"],
+        "vector": f"{store.vectors.shape[1]} numbers",
+    }
 
 
 def _counts(labels: pd.DataFrame) -> dict[str, Any]:
@@ -349,7 +241,6 @@ def _counts(labels: pd.DataFrame) -> dict[str, Any]:
 
 def _worker_rows(workers: pd.DataFrame) -> list[dict[str, Any]]:
     columns = [
-        "worker",
         "answers",
         "reliability",
         "reliability_low",
@@ -358,26 +249,46 @@ def _worker_rows(workers: pd.DataFrame) -> list[dict[str, Any]]:
         "gold_answers",
         "simulated_as",
     ]
-    rows = workers.sort_values("reliability", ascending=False, kind="stable")[columns].to_dict("records")
+    best_first = workers.sort_values("reliability", ascending=False, kind="stable")
     return [
-        {**{str(name): value for name, value in row.items()}, "worker": row["worker"].rpartition(".")[2]}
-        for row in rows
+        {"worker": row["worker"].rpartition(".")[2], **{name: row[name] for name in columns}}
+        for row in best_first.to_dict("records")
     ]
 
 
 def _export(s3: Any, target: Path) -> None:
     """Copy manifests, template and the jobs' S3 trees to disk; the whole tree appears at once or not at all."""
-    part = target.parent.with_name(".s3.part")
+    part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    for name in ("manifests", "templates", "jobs"):
-        storage.copy_tree(f"s3://{BUCKET}/{name}", str(part / BUCKET / name), s3=s3)
-    shutil.rmtree(target.parent, ignore_errors=True)
-    part.rename(target.parent)
+    try:
+        for name in ("manifests", "templates", "jobs"):
+            storage.copy_tree(f"s3://{BUCKET}/{name}", str(part / BUCKET / name), s3=s3)
+        shutil.rmtree(target, ignore_errors=True)
+        part.rename(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
-def _write(folder: Path, files: Mapping[str, pd.DataFrame]) -> None:
+def _write_tables(
+    folder: Path, pool: Pool, candidates: pd.DataFrame, set_aside: pd.DataFrame, outcome: _Outcome
+) -> None:
+    labels = outcome.labels
+    files = {
+        "set-aside.csv": set_aside,
+        "candidates.csv": candidates,
+        "answers.csv": outcome.answers,
+        "labels.csv": labels,
+        "relabel.csv": labels.loc[labels["status"] != "confident", ["item", "image", "label", "confidence", "status"]],
+        "workers.csv": outcome.workers,
+        "gold.csv": pd.DataFrame({"item": list(outcome.gold), "label": list(outcome.gold.values())}),
+    }
+    if pool.truth is not None:
+        files["truth.csv"] = pd.DataFrame({"image": pool.images, "label": [pool.truth[item] for item in pool.images]})
     for name, table in files.items():
         tables.write_table(table, str(folder / name))
+    for name, html in outcome.pages.items():
+        page = standalone(html, lambda url: outcome.images.get(address_of(url)))
+        storage.write_text(str(folder / "pages" / f"{name}.html"), page)
 
 
 def _absolute(path: str | None) -> str | None:
@@ -391,6 +302,10 @@ def _identity(parameters: Mapping[str, Any]) -> dict[str, Any]:
         "answers_per_item": USUAL_ANSWERS,
         "parameters": parameters,
     }
+
+
+def _write_state(folder: Path, parameters: Mapping[str, Any], **state: Any) -> None:
+    storage.write_text(str(folder / "run.json"), json.dumps({**_identity(parameters), **state}, indent=1))
 
 
 def _check_out(folder: Path, parameters: Mapping[str, Any]) -> Path:

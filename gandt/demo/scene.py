@@ -1,6 +1,6 @@
 """How hard each image is, for the simulated crowd only: judged by the vectors, seen against the truth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,6 @@ def imagine_scene(
     pool: Pool,
     store: EmbeddingStore,
     candidates: pd.DataFrame,
-    seeds: Mapping[str, Sequence[str]],
     where: Mapping[str, str],
 ) -> Scene:
     """Return what the crowd knows of every image in ``where`` (local path → ``s3://`` address).
@@ -29,9 +28,9 @@ def imagine_scene(
     """
     readable = candidates["item"].tolist()
     truth = {item: pool.truth[item] for item in readable} if pool.truth is not None else _made_up(candidates)
-    truth.update((item, label) for label, items in seeds.items() for item in items)
+    truth.update((item, label) for label, items in pool.seeds.items() for item in items)
     items = sorted(truth)
-    labels = [*seeds, OTHER]
+    labels = [*pool.labels, OTHER]
     own = np.array([labels.index(truth[item]) for item in items])
     vectors = np.asarray(store.vectors[store.rows(items)], dtype=np.float32)
     vectors -= vectors.mean(axis=0)

@@ -130,13 +130,20 @@ def _pictures(rows: pd.DataFrame, files: RunFiles, judged: pd.DataFrame) -> list
             {
                 "image": thumbnail(row["image"]),
                 "label": row["label"] if isinstance(row["label"], str) else "no answer",
-                "confidence": f"{row['confidence']:.0%}" if row["confidence"] == row["confidence"] else "",
+                "confidence": _confidence(row["confidence"]),
                 "votes": ", ".join(f"{label} × {count}" for label, count in given.items()),
                 "truth": truth.get(item),
                 "wrong": item in truth and truth[item] != row["label"],
             }
         )
     return pictures
+
+
+def _confidence(value: float) -> str:
+    """Return a confidence in words; rounding never makes it a certainty."""
+    if value != value:
+        return ""
+    return "over 99%" if value > 0.99 else f"{value:.0%}"
 
 
 def thumbnail(image: str, size: int = THUMBNAIL) -> str:
