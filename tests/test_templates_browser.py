@@ -394,6 +394,19 @@ def test_a_screen_reader_hears_names_and_states(work):
     assert worker.page.get_by_role("progressbar", name="Answered").count() == 1
 
 
+def test_tab_reaches_the_answers_and_enter_presses_them(work):
+    worker = work("image-grid")
+    worker.keys("Tab Tab Enter")
+    assert worker.tile(0).get_by_role("button", name="dog", exact=True, pressed=True).count() == 1
+    worker.keys("Enter")
+    assert worker.page.evaluate("document.activeElement.getAttribute('aria-label')") == "Image 2 of 4"
+    worker.keys("ArrowLeft Tab 2 3 Enter")  # a digit brings the focus back: Enter goes on, and presses nothing
+    assert worker.tile(0).get_by_role("button", pressed=True).all_inner_texts() == [f"3\n{BIRD}"]
+    # from the item's answers straight to the bar below, not through all other items' answers
+    worker.keys("Tab Tab Tab Tab Tab")
+    assert worker.page.evaluate("document.activeElement.textContent") == "Go on after a key"
+
+
 def test_an_answer_taken_up_again_is_shown(work):
     worker = work("image-grid")
     worker.page.evaluate("document.querySelector('crowd-form').restore({'labels-10': '[\"dog\"]'})")

@@ -205,10 +205,24 @@ def test_a_problem_names_its_line():
     assert "x.png" in problem.message
 
 
-@settings(deadline=None, max_examples=150)
-@given(st.text(alphabet=st.sampled_from("<>{}%|\"'= /abn\n-!x"), max_size=60))
-def test_any_text_is_checked_without_a_crash(text):
-    assert all(problem.level in ("error", "warning") for problem in templates.check(text))
+PIECES = """
+    {{ }} {% %} task.input.a task.input.b | : , [ ] ( ) .. 1 -1 0 1e400 'x' nil for i in (1..3) endfor if endif
+    assign x = capture endcapture case when raw endraw comment tablerow endtablerow cycle include liquid sum date:
+    divided_by: times: slice: map: where: sort join truncate: round grant_read_access to_json skip_autoescape
+    escape_once url_decode < > <crowd-form> </crowd-form> <script> </script> <input name= <img src= <!--gandt --> " ="
+    <button> <label> --
+"""
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.sampled_from([*PIECES.split(), "\n"]), max_size=14).map(" ".join))
+def test_any_text_is_checked_and_rendered_or_refused_in_a_sentence(text):
+    for whole_text in (text, f"{{{{ task.input.a | {text} }}}}"):
+        assert all(problem.level in ("error", "warning") for problem in templates.check(whole_text))
+        try:
+            templates.render(whole_text, {"a": ["x", {"b": 1}, None], "b": "\u2028<"})
+        except ContractError as error:
+            assert "\n" not in str(error)
 
 
 # --- with a manifest ------------------------------------------------------------------------------------------------

@@ -5,12 +5,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from liquid.exceptions import LiquidError
-
 from gandt.errors import ContractError
 from gandt.templates.header import Header, Input, header
 from gandt.templates.page import Page, Problem, inspect
-from gandt.templates.render import environment, render, sentence, whereabouts
+from gandt.templates.render import BROKEN, environment, render, sentence, whereabouts
 from gandt.templates.tasks import sample_input
 
 # characters of a template and of one task's input: UiTemplate.Content, RenderableTask.Input in SageMaker's API model
@@ -72,7 +70,7 @@ def _liquid(template: str, told: Header | None, problems: list[Problem]) -> dict
     """Check syntax, filters, tags and variables; return the inputs it reads with their lines, None without a parse."""
     try:
         analysis = environment().from_string(template).analyze(include_partials=False)
-    except (LiquidError, RecursionError) as error:
+    except BROKEN as error:
         problems.append(Problem("error", "liquid", whereabouts(error), sentence(error)))
         return None
 

@@ -16,6 +16,10 @@ from gandt.errors import ContractError
 _GRANT = "\0grant"
 
 
+# what the library raises over a broken template: its own errors, and what its filters let through
+BROKEN = (LiquidError, RecursionError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
 class _Environment(liquid.Environment):
     # a template is somebody's file: no page needs more than this, and a loop over a loop ends
     loop_iteration_limit = 1_000_000
@@ -53,7 +57,7 @@ def render(template: str, task_input: Mapping[str, Any], *, grant: Callable[[str
     """
     try:
         return _parsed(template).render({"task": {"input": dict(task_input)}, _GRANT: grant})
-    except (LiquidError, RecursionError, ValueError) as error:
+    except BROKEN as error:
         raise ContractError(f"the template can't be rendered: {sentence(error)}") from error
 
 
@@ -109,6 +113,8 @@ def sentence(error: BaseException) -> str:
         return "it is nested too deeply"
     if isinstance(error, TemplateNotFoundError):
         return f"it includes {str(error)!r}, and Ground Truth has no other files: write that part out in the template"
+    if not isinstance(error, LiquidError):
+        return f"a filter was given what it can't work with ({type(error).__name__})"
     message = " ".join(str(getattr(error, "message", "") or error).split()).rstrip(".")
     line = whereabouts(error)
     if not line:
