@@ -317,6 +317,28 @@ def test_labels_of_the_post_annotation_lambda_are_read_where_nothing_else_is(tmp
     ]  # fmt: skip
 
 
+def test_a_chained_jobs_manifest_does_not_bring_old_answers_in(tmp_path) -> None:
+    def label(worker: str) -> dict:
+        return {"label": "kite", "answers": [{"workerId": worker, "labels": ["kite"]}]}
+
+    old, new = {"job-name": "labeling-job/first"}, {"job-name": "labeling-job/second"}
+    lines = [
+        {"source-ref": "s3://b/0.jpg", "t": label("old"), "t-metadata": old, "u": label("lost"), "u-metadata": new},
+        {"source-ref": "s3://b/1.jpg", "t": label("old"), "t-metadata": old},
+    ]
+    response(tmp_path / "Second", 1, answer("w", KITE))
+    manifest(tmp_path / "Second", *lines)
+    assert triples(read_answers(str(tmp_path / "Second"))) == [
+        ("s3://b/0.jpg", "lost", "kite"),
+        ("s3://b/1.jpg", "w", "kite"),
+    ]
+    # of the manifest alone every label's answers are read, each under its own job
+    alone = read_answers(str(tmp_path / "Second/manifests/output/output.manifest"))
+    assert sorted(zip(alone["data_object"], alone["job"], alone["worker"], strict=True)) == [
+        ("0", "Second", "lost"), ("0", "first", "old"), ("1", "first", "old"),
+    ]  # fmt: skip
+
+
 def test_annotations_held_in_s3(tmp_path, s3) -> None:
     s3.put_object(Bucket="bucket", Key="held.json", Body=json.dumps(KITE))
     data = [{"s3Uri": "s3://bucket/held.json"}, {"s3uri": "s3://bucket/held.json"}, {"s3Uri": "s3://bucket/lost.json"}]

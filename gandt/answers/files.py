@@ -33,7 +33,10 @@ _PATTERNS = {
 
 @dataclass(frozen=True)
 class Answer:
-    """One worker's form about one data object; times are as the file gives them, None where it doesn't."""
+    """One worker's form about one data object; times are as the file gives them, None where it doesn't.
+
+    ``job`` is set where the answer stands in a label of another job, which a chained manifest carries along.
+    """
 
     worker: str
     form: dict[str, Any]
@@ -41,6 +44,7 @@ class Answer:
     accepted: Any = None
     submitted: Any = None
     seconds: Any = None
+    job: str | None = None
 
 
 @dataclass
@@ -54,12 +58,11 @@ class Job:
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)  # manifest line, or the request's dataObject
 
     def answers(self, data_object: str) -> list[Answer]:
-        """Return all answers about an object, of a worker those from the best source that has any."""
-        found: list[Answer] = []
-        for source in (self.responses, self.requests, self.labels):
-            known = {answer.worker for answer in found}
-            found += [answer for answer in source.get(data_object, []) if answer.worker not in known]
-        return found
+        """Return all answers about an object: responses, requests for workers without one, labels failing both."""
+        found = list(self.responses.get(data_object, []))
+        known = {answer.worker for answer in found}
+        found += [answer for answer in self.requests.get(data_object, []) if answer.worker not in known]
+        return found or self.labels.get(data_object, [])
 
 
 class Reader:
@@ -87,7 +90,7 @@ class Reader:
                 if pattern.fullmatch(uri):
                     found.append((kind, uri))
         found.sort(key=lambda entry: (list(_PATTERNS).index(entry[0]), natural(entry[1])))
-        with ThreadPoolExecutor(16 if storage.is_s3(self.output) else 1) as pool:
+        with ThreadPoolExecutor(32 if storage.is_s3(self.output) else 1) as pool:
             texts = pool.map(self._text, [uri for _, uri in found])
             for (kind, uri), text in zip(found, track(texts, "reading", len(found)), strict=True):
                 if isinstance(text, str):
@@ -150,8 +153,9 @@ class Reader:
             data_object = str(own) if isinstance(own, (str, int)) else str(number)
             job.objects[data_object] = {**job.objects.get(data_object, {}), **line}
             for key, value in line.items():
-                if f"{key}-metadata" in line and data_object not in job.labels:
-                    self._label(value, uri, data_object, job)
+                metadata = line.get(f"{key}-metadata")
+                if isinstance(metadata, dict):
+                    self._carried(value, metadata, uri, data_object, job)
 
     def _response(self, parsed: Any, uri: str, data_object: str, job: Job) -> None:
         entries = parsed.get("answers") if isinstance(parsed, dict) else None
@@ -207,7 +211,18 @@ class Reader:
             if not key.endswith("-metadata"):
                 self._label(value, uri, data_object, job)
 
-    def _label(self, label: Any, uri: str, data_object: str, job: Job) -> None:
+    def _carried(self, label: Any, metadata: dict[str, Any], uri: str, data_object: str, job: Job) -> None:
+        """Take up the answers in a manifest's label, unless it is another job's that this one only passed through."""
+        told = metadata.get("job-name", metadata.get("job_name"))
+        name = told.removeprefix("labeling-job/") if isinstance(told, str) else None
+        own = name is not None and name.lower() == job.name.lower()  # real manifests give the name in lower case
+        if own:
+            if all(answer.job for answer in job.labels.get(data_object, [])):  # else the response file told it
+                self._label(label, uri, data_object, job)
+        elif not own and not job.responses and not job.requests:
+            self._label(label, uri, data_object, job, name)
+
+    def _label(self, label: Any, uri: str, data_object: str, job: Job, name: str | None = None) -> None:
         """Take up the answers that a post-annotation Lambda assembled in a label, gandt's, g-and-t's or another's."""
         if isinstance(label, dict) and isinstance(label.get("s3Uri"), str) and "answers" not in label:
             text = self._text(label["s3Uri"])
@@ -232,7 +247,8 @@ class Reader:
             for worker, form in _assembled(label):
                 forms.setdefault(worker, form)
         if forms:
-            job.labels[data_object] = [Answer(worker, form, uri) for worker, form in forms.items()]
+            answers = [Answer(worker, form, uri, job=name) for worker, form in forms.items()]
+            job.labels.setdefault(data_object, []).extend(answers)
 
     def _form(self, content: Any, uri: str, data_object: str, worker: str) -> dict[str, Any] | None:
         try:

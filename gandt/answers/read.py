@@ -126,7 +126,7 @@ def read_output(
                     if not labels:
                         reason = f"no answer about {item}"
                         reader.aside.append((answer.file, data_object, answer.worker, reason))
-                    rows += [_row(item, answer, label, job.name, data_object) for label in labels]
+                    rows += [_row(item, answer, label, answer.job or job.name, data_object) for label in labels]
     return JobOutput(
         _table(rows),
         pd.DataFrame(asked, columns=["item", "job", "data_object"], dtype=str).drop_duplicates(ignore_index=True),
@@ -171,9 +171,9 @@ def _index(entry: dict[str, Any], place: int) -> int:
 
 def _first_answers(job: Job, data_object: str, aside: list[tuple[str, str, str, str]]) -> Iterator[Answer]:
     """Yield each worker's first answer about an object, in order of submission."""
-    seen: dict[str, Answer] = {}
+    seen: dict[tuple[str | None, str], Answer] = {}
     for answer in sorted(job.answers(data_object), key=lambda answer: _seconds(answer.submitted)):
-        first = seen.setdefault(answer.worker, answer)
+        first = seen.setdefault((answer.job, answer.worker), answer)
         if first is answer:
             yield answer
         elif (first.form, first.submitted) != (answer.form, answer.submitted):
