@@ -1,76 +1,121 @@
-"""``gandt embed``, ``gandt filter``, ``gandt duplicates``."""
+"""``gandt embed``, ``merge``, ``filter``, ``recall`` and ``duplicates``."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gandt.cli import Json, app, note, show_json, show_table
 
+Store = Annotated[str, typer.Argument(help="The folder of an embedding store.")]
+Out = Annotated[str | None, typer.Option(help="Write the table here (.parquet, .csv or .jsonl).")]
+
 
 @app.command("embed")
 def embed_command(
-    source: Annotated[str, typer.Argument(help="A folder or s3:// prefix of images.")],
+    source: Annotated[
+        str, typer.Argument(help="A folder, s3:// prefix, manifest, list, table or tar shards (a-{000..009}.tar).")
+    ],
     store: Annotated[str, typer.Argument(help="The folder of the embedding store; made when absent.")],
-    model: Annotated[str, typer.Option(help="lite0, lite1, lite2, or a family's prefix and a name.")] = "lite0",
+    model: Annotated[
+        str, typer.Option(help="lite0, lite1, lite2, timm:NAME, hf:DIR_OR_NAME, onnx:FILE or torchscript:FILE.")
+    ] = "lite0",
     precision: Annotated[str, typer.Option(help="fp32, int8 or bf16.")] = "fp32",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     dtype: Annotated[str, typer.Option(help="Of the vectors on disk: float32 or float16.")] = "float32",
     threads: Annotated[int | None, typer.Option(help="By default one per core.")] = None,
+    column: Annotated[str | None, typer.Option(help="Of a table: the column with the addresses.")] = None,
+    shard: Annotated[str | None, typer.Option(help="Embed part i of n only, as in 3/16.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 when an item was set aside.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compute nothing; verify that the store holds SOURCE.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Turn images into vectors; only what the store doesn't hold yet is computed.
 
     Example: gandt embed photos/ photos.store
     """
-    from gandt.embedding import embed
+    from gandt import embedding
+    from gandt.errors import InputError
 
-    result = embed(
-        source, store, model=model, precision=precision, device=device, dtype=dtype, threads=threads, strict=strict
-    )
+    if check:
+        problems = embedding.check(store, source=source, column=column)
+        if json_:
+            show_json({"store": store, "problems": problems})
+        for problem in [] if json_ else problems:
+            note(problem)
+        if problems:
+            raise InputError(
+                f"{store} has {len(problems)} problem{'s'[: len(problems) != 1]}; the first: {problems[0]}"
+            )
+        note(f"{store} is whole and holds {source}")
+        return
+    options: dict[str, Any] = {"model": model, "precision": precision, "device": device, "dtype": dtype}
+    result = embedding.embed(source, store, threads=threads, column=column, shard=shard, **options)
     run = result.run
     bad = result.items[result.items["status"] == "set aside"]
-    facts = {
-        "store": store,
+    numbers = {
         "items": len(result.items),
         "vectors": len(result.vectors),
         "listed": run.listed,
         "known": run.known,
         "embedded": run.embedded,
         "linked": run.linked,
-        "set_aside": len(bad),
+        "set_aside": run.set_aside,
         "seconds": round(run.seconds, 2),
-        "images_per_second": round(run.embedded / run.seconds, 1) if run.seconds else 0.0,
-        "stage_seconds": {stage: round(seconds, 2) for stage, seconds in run.stages.items()},
-        "model": result.description["model"],
-        "licence": result.description["licence"],
+        "per_second": round((run.embedded + run.linked) / run.seconds, 1) if run.seconds else 0.0,
     }
     if json_:
-        show_json({**facts, "set_aside_items": bad[["item", "reason"]].to_dict("records")})
-        return
-    show_table(
-        f"Embedding store {store}", [{key: value for key, value in facts.items() if not isinstance(value, (dict, str))}]
-    )
-    note(run.bottleneck())
-    for item, reason in zip(bad["item"][:20], bad["reason"][:20], strict=True):
-        note(f"set aside: {item}: {reason}")
-    if len(bad) > 20:
-        note(f"… and {len(bad) - 20} more; --json lists them all")
+        facts = {**numbers, "stage_seconds": {stage: round(seconds, 2) for stage, seconds in run.stages.items()}}
+        facts |= {key: result.description[key] for key in ("model", "precision", "weights", "dim", "licence")}
+        show_json({"store": store, **facts, "set_aside_items": bad[["item", "reason"]].to_dict("records")})
+    else:
+        show_table(f"Embedding store {store}", [numbers])
+        note(f"model {result.description['model']}, licence of its weights: {result.description['licence']}")
+        note(run.bottleneck())
+        for item, reason in zip(bad["item"][:20], bad["reason"][:20], strict=True):
+            note(f"set aside: {item}: {reason}")
+        if len(bad) > 20:
+            note(f"… and {len(bad) - 20} more; --json lists them all")
+    if strict and run.set_aside:
+        raise InputError(f"{run.set_aside} of {run.listed} items were set aside; the rest is in {store}")
+
+
+@app.command("merge")
+def merge_command(
+    out: Annotated[str, typer.Argument(help="The folder of the merged store.")],
+    stores: Annotated[list[str], typer.Argument(help="Stores, such as one per shard; OUT may be among them.")],
+    source: Annotated[str | None, typer.Option(help="Verify that every item of this source is there.")] = None,
+    json_: Json = False,
+) -> None:
+    """Put stores together into one that is the same, byte for byte, whatever the number of shards.
+
+    Example: gandt merge photos.store part1.store part2.store --source photos/
+    """
+    from gandt.embedding import merge
+
+    merged = merge(stores, out, source=source)
+    facts = {"store": out, "stores": len(stores), "items": len(merged.items), "vectors": len(merged.vectors)}
+    if json_:
+        show_json(facts)
+    else:
+        show_table("Merged store", [facts])
 
 
 @app.command("filter")
 def filter_command(
-    store: Annotated[str, typer.Argument(help="An embedding store.")],
+    store: Store,
     seeds: Annotated[
         list[str],
         typer.Option(help="A folder per label, a table (item, label), an augmented manifest, or label=FILE,FILE."),
     ],
-    out: Annotated[str | None, typer.Option(help="Write the table here (.parquet, .csv or .jsonl).")] = None,
-    rule: Annotated[str, typer.Option(help="How to score; see docs/embedding.md.")] = "spread",
+    out: Out = None,
+    rule: Annotated[str, typer.Option(help="spread, mean, nearest, classifier or g-and-t.")] = "spread",
     recall: Annotated[float, typer.Option(help="Aim: the share of the wanted that should be kept.")] = 0.95,
     keep: Annotated[float | None, typer.Option(help="Keep this share of the pool instead.")] = None,
-    explore: Annotated[float, typer.Option(help="Share of the discarded to send to labeling too, at random.")] = 0.0,
+    explore: Annotated[float, typer.Option(help="Share of the discarded to label too, at random.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the random choice.")] = 0,
+    other: Annotated[str, typer.Option(help="The label of seeds that aren't wanted.")] = "Other",
     json_: Json = False,
 ) -> None:
     """Keep what resembles the seeds.
@@ -83,9 +128,8 @@ def filter_command(
     from gandt.tables import write_table
 
     opened = EmbeddingStore.open(store)
-    table = filter_by_similarity(
-        opened, read_seeds(seeds, opened), rule=rule, recall=recall, keep=keep, explore=explore, seed=seed
-    )
+    options: dict[str, Any] = {"rule": rule, "recall": recall, "keep": keep, "explore": explore, "seed": seed}
+    table = filter_by_similarity(opened, read_seeds(seeds, opened), other=other, **options)
     if out:
         write_table(table, out)
     counts = {decision: int((table["decision"] == decision).sum()) for decision in ("keep", "explore", "discard")}
@@ -94,8 +138,74 @@ def filter_command(
         show_json({**facts, "rule": rule, "thresholds": table.attrs["thresholds"], "out": out})
         return
     show_table(f"Candidates by rule {rule!r}", [facts])
-    columns = ["item", "decision", "label", "score"]
-    best = table[columns].head(10).to_dict("records")
+    best = table[["item", "decision", "label", "score"]].head(10).to_dict("records")
     show_table("The most similar", [{str(key): value for key, value in row.items()} for row in best])
     if not out:
         note("nothing was written; --out FILE keeps the table")
+
+
+@app.command("recall")
+def recall_command(
+    candidates: Annotated[str, typer.Argument(help="The table that gandt filter wrote.")],
+    labels: Annotated[str, typer.Argument(help="A table with item and label, such as gandt consensus writes.")],
+    wanted: Annotated[list[str], typer.Option(help="A label that the filter looked for; give it once per label.")],
+    confidence: Annotated[float, typer.Option(help="Of the interval.")] = 0.95,
+    json_: Json = False,
+) -> None:
+    """Estimate how much of the wanted a filter kept, from the labels of the explored items.
+
+    Example: gandt recall candidates.parquet labels.parquet --wanted cat --wanted dog
+    """
+    from gandt.candidates import estimate_recall
+    from gandt.tables import read_table
+
+    table = read_table(labels, required=["item", "label"]).dropna(subset=["item", "label"])
+    by_item = dict(zip(table["item"].astype(str), table["label"].astype(str), strict=True))
+    found = estimate_recall(
+        read_table(candidates, required=["item", "decision"]), by_item, wanted, confidence=confidence
+    )
+    if json_:
+        show_json(vars(found))
+    else:
+        show_table(f"Recall of the filter, with a {confidence:.0%} interval", [vars(found)])
+
+
+@app.command("duplicates")
+def duplicates_command(
+    store: Store,
+    out: Out = None,
+    threshold: Annotated[float, typer.Option(help="Similarity from which two items are near duplicates.")] = 0.9,
+    exact: Annotated[bool, typer.Option("--exact", help="Only files with the same bytes.")] = False,
+    pictures: Annotated[
+        str | None, typer.Option(help="Write an HTML page of pairs by similarity, for choosing a threshold.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Find items that show the same, in groups with a representative.
+
+    Example: gandt duplicates photos.store --pictures pairs.html --out duplicates.csv
+    """
+    from gandt.candidates.duplicates import find_duplicates, threshold_page
+    from gandt.embedding import EmbeddingStore
+    from gandt.tables import write_table
+
+    opened = EmbeddingStore.open(store)
+    table = find_duplicates(opened, threshold=None if exact else threshold)
+    if out:
+        write_table(table, out)
+    if pictures:
+        threshold_page(opened, pictures)
+        note(f"wrote {pictures}")
+    facts = {
+        "items": int((opened.items["status"] == "embedded").sum()),
+        "groups": int(table["group"].nunique()),
+        "exact": int((table["kind"] == "exact").sum()),
+        "near": int((table["kind"] == "near").sum()),
+    }
+    if json_:
+        show_json({**facts, "threshold": None if exact else threshold, "out": out})
+        return
+    show_table("Duplicates", [facts])
+    first = table.head(20).to_dict("records")
+    if first:
+        show_table("The biggest groups", [{str(key): value for key, value in row.items()} for row in first])
