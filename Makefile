@@ -17,6 +17,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/cfn-lint infra/*.yaml
 
 # the optional heavy packages, so that the tests that need them run instead of skipping
 ci-environment: $(VENV)/ci.stamp

@@ -18,34 +18,7 @@ from scipy.stats import binomtest
 from gandt.demo import DemoResult, run_demo
 from gandt.errors import GandtError
 
-pytest.importorskip("moto", reason="the extra 'local' isn't installed")
 GANDT = [sys.executable, "-c", "from gandt.cli import main; main()"]
-
-
-@pytest.fixture(scope="session")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Class folders of handwritten digits: 24 of each of four, drawn from scikit-learn's own."""
-    import numpy as np
-    from PIL import Image
-    from sklearn.datasets import load_digits
-
-    folder = tmp_path_factory.mktemp("digits")
-    data = load_digits()
-    for digit in range(4):
-        (folder / f"digit {digit}").mkdir()
-        for number in np.flatnonzero(data.target == digit)[:24]:
-            ink = np.pad(data.images[number] / 16, 1)
-            image = Image.fromarray(np.uint8(255 * (1 - ink))).resize((120, 120), Image.Resampling.BICUBIC)
-            image.save(folder / f"digit {digit}" / f"{number}.png")
-    (folder / "digit 1" / "broken ü.png").write_bytes(b"no image at all")
-    (folder / "digit 1" / "empty.jpg").write_bytes(b"")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def finished(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> DemoResult:
-    out = tmp_path_factory.mktemp("run") / "out"
-    return run_demo(str(out), seed=3, images=str(digits), labels=["digit 0", "digit 2"])
 
 
 def table(result: DemoResult, name: str) -> pd.DataFrame:
