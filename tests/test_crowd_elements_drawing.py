@@ -473,3 +473,37 @@ def test_earlier_answers_come_back_before_and_after_the_image(crowd_pages):
     assert crowd_pages.submit(page) == answer
     page.evaluate("answer => document.querySelector('crowd-form').restore(answer)", answer)
     assert crowd_pages.submit(page) == answer
+
+
+def test_zooming_keeps_the_place_and_the_pixels(crowd_pages):
+    tool = Tool(crowd_pages, "keypoint")
+    tool.page.mouse.move(*tool.at(100, 75))
+    tool.page.keyboard.press("Tab")  # anywhere on the page
+    tool.keys("+*8")
+    zoom, left, top = tool.page.evaluate(
+        f"[{tool.element}.stage.zoom, {tool.element}.stage.view.scrollLeft, {tool.element}.stage.view.scrollTop]"
+    )
+    assert zoom > 20
+    assert left > 0
+    assert top > 0
+    tool.page.mouse.click(*tool.at(100.7, 75.3))
+    tool.page.get_by_role("button", name="Show the whole image").click()
+    assert tool.page.evaluate(f"{tool.element}.stage.zoom") == 1
+    assert tool.answer()["keypoints"] == [{"label": "Cat", "x": 101, "y": 75}]
+
+
+def test_masks_and_polygons_by_touch(crowd_pages):
+    context = {"has_touch": True, "is_mobile": True, "viewport": {"width": 390, "height": 780}}
+    tool = Tool(crowd_pages, "semantic-segmentation", **context)
+    tool.touch("Start", (50, 50))
+    tool.touch("Move", (150, 50))
+    tool.touch("End")
+    answer = tool.answer()
+    assert answer["labelMappings"] == {"Cat": {"color": "#1f77b4"}}
+    assert picture(answer).getpixel((100, 50))[3] == 255
+    tool = Tool(crowd_pages, "polygon", **context)
+    for corner in [(50, 50), (200, 60), (100, 250)]:
+        tool.touch("Start", corner)
+        tool.touch("End")
+    tool.page.get_by_role("button", name="Finish this polygon").tap()
+    assert [len(p["vertices"]) for p in tool.answer()["polygons"]] == [3]

@@ -276,7 +276,7 @@
     // Bring everything that is seen up to date.
     redraw() {
       if (!this.undoTool) return;
-      this.undoTool.disabled = this.past.length === 0;
+      this.undoTool.disabled = this.past.length === 0 && !this.draft;
       this.redoTool.disabled = this.future.length === 0;
     }
 

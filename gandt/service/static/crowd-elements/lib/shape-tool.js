@@ -303,6 +303,14 @@
       return null;
     }
 
+    // The middle of what is selected, for zooming in on it.
+    middle() {
+      const shape = this.shapes[this.chosen];
+      if (!shape) return null;
+      const { left, top, right, bottom } = geometry.box(shape.points);
+      return { x: (left + right) / 2, y: (top + bottom) / 2 };
+    }
+
     // ------------------------------------------------------------------ pointer
 
     down(point, event) {
@@ -601,6 +609,7 @@
         }, "×");
         return h("li", {}, pick, remove);
       });
+      this.list.hidden = items.length === 0;
       this.list.replaceChildren(h("h3", {}, some(items.length, noun)), h("ul", {}, ...items));
       if (focused !== undefined) this.list.querySelector(`[data-shape="${focused}"]`)?.focus();
     }

@@ -27,6 +27,7 @@
       this.fit = 1;
       this.panning = false; // by the toolbar's hand
       this.cursor = null; // where the keyboard is
+      this.hovering = null; // the last event of a mouse that is over the image
       this.fingers = new Map();
       this.image = h("img", { alt: "", draggable: "false" });
       this.svg = h("svg:svg", { "aria-hidden": "true", preserveAspectRatio: "none" });
@@ -48,6 +49,7 @@
       upper.addEventListener("pointermove", (event) => this.move(event));
       upper.addEventListener("pointerup", (event) => this.up(event));
       upper.addEventListener("pointercancel", (event) => this.up(event, true));
+      upper.addEventListener("pointerleave", () => (this.hovering = null));
       upper.addEventListener("contextmenu", (event) => event.preventDefault());
       this.view.addEventListener("wheel", (event) => {
         if (!event.ctrlKey && !event.metaKey) return;
@@ -68,10 +70,10 @@
     layout() {
       const room = this.element.clientWidth;
       if (!this.width || !room) return;
-      const tall = Math.max(160, window.innerHeight * (room < 700 ? 0.6 : 0.75));
+      const tall = Math.max(160, window.innerHeight * (room < 500 ? 0.5 : 0.75));
       this.fit = Math.min(room / this.width, tall / this.height, 8);
-      this.view.style.width = `${this.width * this.fit}px`;
-      this.view.style.height = `${this.height * this.fit}px`;
+      this.view.style.width = `${Math.min(room, this.width * this.scale)}px`;
+      this.view.style.height = `${Math.min(tall, this.height * this.scale)}px`;
       this.sheet.style.width = `${this.width * this.scale}px`;
       this.sheet.style.height = `${this.height * this.scale}px`;
       this.sheet.classList.toggle("close", this.scale >= 3);
@@ -79,13 +81,17 @@
       this.tool.redraw();
     }
 
-    zoomBy(factor, at = null) {
-      const view = this.view.getBoundingClientRect();
-      const [x, y] = at ? [at.clientX - view.left, at.clientY - view.top] : [view.width / 2, view.height / 2];
+    // Zooms around a pointer, else around the keyboard's cross or what is selected, else around the middle.
+    zoomBy(factor, at = this.hovering) {
       const before = this.scale;
+      const view = this.view.getBoundingClientRect();
+      const middle = this.cursor ?? this.tool.middle?.() ?? this.center();
+      let [x, y] = [middle.x * before - this.view.scrollLeft, middle.y * before - this.view.scrollTop];
+      if (at) [x, y] = [at.clientX - view.left, at.clientY - view.top];
       const [left, top] = [(this.view.scrollLeft + x) / before, (this.view.scrollTop + y) / before];
       this.zoom = Math.min(DEEPEST, Math.max(1, this.zoom * factor));
       this.layout();
+      if (!at) [x, y] = [this.view.clientWidth / 2, this.view.clientHeight / 2];
       this.view.scrollLeft = left * this.scale - x;
       this.view.scrollTop = top * this.scale - y;
     }
@@ -123,6 +129,7 @@
     }
 
     move(event) {
+      this.hovering = event.pointerType === "touch" ? null : event;
       if (this.fingers.has(event.pointerId)) this.fingers.set(event.pointerId, event);
       if (this.fingers.size >= 2 && this.pinch) {
         const now = this.spread();
