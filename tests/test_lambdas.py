@@ -318,6 +318,9 @@ def test_post_refers_to_s3_where_the_response_would_be_too_large(post, s3) -> No
     held = s3.get_object(Bucket="bucket", Key=label["s3Uri"].removeprefix("s3://bucket/"))
     assert held["ServerSideEncryption"] == "aws:kms"  # the event's kmsKeyId
     assert len(json.loads(held["Body"].read())["answers"]) == 9
+    event["outputConfig"] = "s3://absent-bucket/annotations"
+    with pytest.raises(post.PayloadError, match="can't be written"):
+        post.lambda_handler(event, None)
     del event["outputConfig"]
     with pytest.raises(post.PayloadError, match="names no outputConfig"):
         post.lambda_handler(event, None)
@@ -345,6 +348,8 @@ def test_post_can_read_with_the_events_role(post, s3, monkeypatch) -> None:
     assert len(post.lambda_handler(event, None)) == 2
     assert [call["service"] for call in made] == ["sts", "s3"]
     assert made[1]["aws_session_token"]
+    with pytest.raises(post.PayloadError, match="can't be assumed"):
+        post.lambda_handler({**event, "roleArn": "x"}, None)
     del event["roleArn"]
     with pytest.raises(post.PayloadError, match="no roleArn"):
         post.lambda_handler(event, None)

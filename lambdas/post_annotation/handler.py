@@ -165,7 +165,10 @@ def _refer(response, attribute, event, s3, limit):
             {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key_id} if isinstance(key_id, str) and key_id else {}
         )
         body = json.dumps(content[attribute]).encode()
-        s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json", **secret)
+        try:
+            s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json", **secret)
+        except Exception as error:
+            raise PayloadError(f"the label {uri} can't be written: {error}; check the right s3:PutObject") from error
         kept = {name: content[attribute][name] for name in ("label", "confidence") if name in content[attribute]}
         content[attribute] = {**kept, "s3Uri": uri}
         total += len(json.dumps(entry)) + 2 - sizes[place]
@@ -187,7 +190,12 @@ def _client(event):
         return S3
     if not isinstance(role, str):
         raise PayloadError("ASSUME_ROLE is set, and the event has no roleArn")
-    given = boto3.client("sts").assume_role(RoleArn=role, RoleSessionName="gandt-post-annotation")["Credentials"]
+    try:
+        given = boto3.client("sts").assume_role(RoleArn=role, RoleSessionName="gandt-post-annotation")["Credentials"]
+    except Exception as error:
+        raise PayloadError(
+            f"the role {role} can't be assumed: {error}; its trust policy must name this Lambda's"
+        ) from error
     names = {
         "aws_access_key_id": "AccessKeyId",
         "aws_secret_access_key": "SecretAccessKey",
