@@ -26,7 +26,7 @@ def page_of(*items, **more):
 LINES = {
     "image-grid": page_of(*PAGE, **LABELS),
     "image-single": {"source-ref": IMAGES[0], **LABELS},
-    "yes-no": page_of(*PAGE[:2], header="Is it a cat?", other="I can not tell"),
+    "yes-no": page_of(*PAGE[:2], header="Is it a cat?", other="I cannot tell"),
     "pair-same": {"source": "pair 1", "left": IMAGES[0], "right": IMAGES[1]},
     "pair-better": {"source": "pair 1", "left": IMAGES[0], "right": IMAGES[1], "header": "Which?", "other": "Neither"},
     "boxes": {"source-ref": IMAGES[0], **LABELS},
@@ -214,10 +214,10 @@ def test_on_a_phone_all_fits_and_can_be_hit_with_a_finger(work, template):
 
 def test_other_templates_by_mouse(work):
     worker = work("yes-no")
-    worker.choose(0, "I can not tell")
+    worker.choose(0, "I cannot tell")
     worker.choose(1, "No")
     worker.submit()
-    assert worker.labels() == [["I can not tell"], ["No"]]
+    assert worker.labels() == [["I cannot tell"], ["No"]]
 
 
 @pytest.mark.parametrize(
@@ -405,6 +405,15 @@ def test_tab_reaches_the_answers_and_enter_presses_them(work):
     # from the item's answers straight to the bar below, not through all other items' answers
     worker.keys("Tab Tab Tab Tab Tab")
     assert worker.page.evaluate("document.activeElement.textContent") == "Go on after a key"
+
+
+def test_keys_work_in_another_script(work):
+    worker = work("yes-no")
+    event = "new KeyboardEvent('keydown', {key, code, bubbles: true})"
+    press = f"([key, code]) => document.activeElement.dispatchEvent({event})"
+    for key, code in (("н", "KeyY"), ("Enter", "Enter"), ("é", "Digit2"), ("Enter", "Enter"), ("Enter", "Enter")):
+        worker.page.evaluate(press, [key, code])
+    assert worker.labels() == [["Yes"], ["No"]]
 
 
 def test_an_answer_taken_up_again_is_shown(work):

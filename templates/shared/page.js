@@ -4,7 +4,7 @@
 // A template with answers of another kind sets window.gandt before this script:
 //   answer(tile, labels) → what its hidden input holds (labels: those chosen), "" or [] for none yet
 //   load(tile, answer)   shows an answer given earlier
-//   key(event, tile)     → true where it dealt with a key
+//   key(event, tile, key) → true where it dealt with a key (its digit or letter is the third)
 //   missing              the message while answers are missing
 //   count(tiles)         the words beside the progress bar
 //   start()              called once all is set up
@@ -192,6 +192,10 @@
   });
   tiles.filter(text).forEach((tile) => text(tile).addEventListener("input", () => changed(tile)));
 
+  document.addEventListener("play", (event) => {
+    document.querySelectorAll("audio").forEach((sound) => sound === event.target || sound.pause());
+  }, true);
+
   // caught on the way down, so that no element acts on a key a second time
   document.addEventListener("keydown", (event) => {
     if (event.isComposing) return;
@@ -207,7 +211,11 @@
       handled();
       return event.repeat || send();
     }
-    if (gandt.key && gandt.key(event, tiles[current])) return handled();
+    // the digit or Latin letter on the key, whatever the keyboard's script and wherever its digits lie
+    const digit = /^(?:Digit|Numpad)(\d)$/.exec(event.code);
+    const letter = /^[^\x00-\x7f]$/.test(event.key) && /^Key([A-Z])$/.exec(event.code);
+    const key = digit && !event.shiftKey ? digit[1] : letter ? letter[1].toLowerCase() : event.key.toLowerCase();
+    if (gandt.key && gandt.key(event, tiles[current], key)) return handled();
     if (target.matches("input:not([type=hidden])")) return;
     if (target.matches("textarea")) {
       if (!enter || event.shiftKey) return;
@@ -215,8 +223,6 @@
       return event.repeat || onward();
     }
     const inside = large ? !target.closest("[data-do]") : target === document.body || target.closest(".tile");
-    const digit = /^(?:Digit|Numpad)(\d)$/.exec(event.code);
-    const key = digit && !event.shiftKey ? digit[1] : event.key.toLowerCase();
     const turn = large && key.startsWith("arrow");
     const choice = !turn && choices(tiles[current]).find((each) => each.keys.includes(key));
     const sound = tiles[current].querySelector("audio");
