@@ -152,6 +152,7 @@ def test_a_good_template_has_no_problem():
         ('<input name="a" type="hidden">', ("warning", "name")),
         ('{% for i in (1..2) %}<input type="hidden" name="b">{% endfor %}', ("error", "name")),
         ('<crowd-bounding-box name="a" header="h" src="data:,"></crowd-bounding-box>', ("error", "attribute")),
+        ('<crowd-classifier name="a" categories="[]"></crowd-classifier>', ("warning", "attribute")),
         ('<input type="hidden" name="b">', ("warning", "output")),
         ("<form></form>", ("warning", "form")),
         ('</crowd-form><input type="hidden" name="b"><crowd-form>', ("error", "form")),
@@ -192,6 +193,26 @@ def test_each_rule_finds_its_fault(body, problem):
 def test_what_is_right_is_left_in_peace(body):
     problems = templates.check(whole(body))
     assert [problem for problem in problems if problem.rule != "render"] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # the forms of AWS's own sample pages, in our own words
+        f"""{LIBRARY}<crowd-form><crowd-image-classifier name="c"
+        src="{{{{ task.input.taskObject | grant_read_access }}}}" header="Which?" categories="{{{{ task.input.labels | to_json | escape }}}}"><full-instructions header="How">
+        Look.</full-instructions></crowd-image-classifier></crowd-form>""",
+        f"""{LIBRARY}<crowd-entity-annotation name="e" header="Mark" labels="[]" text="{{{{ task.input.source }}}}">
+        <crowd-radio-group><crowd-radio-button name="tech" value="tech">T</crowd-radio-button></crowd-radio-group>
+        </crowd-entity-annotation>""",
+        """<script src="https://assets.crowd.aws/crowd-html-elements-v2.js"></script>
+        <crowd-form><crowd-text-ranking name="r" text='{{ task.input.source }}'></crowd-text-ranking></crowd-form>""",
+    ],
+)
+def test_pages_of_the_kind_that_aws_shows_have_no_error(text):
+    problems = templates.check(text)
+    assert {problem.rule for problem in problems} <= {"accessibility", "header"}
+    assert all(problem.level == "warning" for problem in problems)
 
 
 def test_what_is_missing_altogether():

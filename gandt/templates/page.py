@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 LIBRARY = "https://assets.crowd.aws/crowd-html-elements.js"
+_AWS = "https://assets.crowd.aws/"  # the library's later version and its style lie there too
 
 # what each element can't do without (docs of the crowd elements; docs/ground-truth.md)
 _NEEDS = {
@@ -182,6 +183,8 @@ class _Reader(HTMLParser):
     def _structure(self, tag: str, given: dict[str, str]) -> None:
         if tag == "crowd-form":
             self.forms += 1
+        if tag == "crowd-entity-annotation" and "crowd-form" not in self.open:
+            self.forms += 1  # it holds a form of its own
         if tag == "form" and "crowd-form" in self.open:
             self.say(
                 "warning", "form", "a <form> inside crowd-form takes its fields away from it; leave the <form> out"
@@ -202,8 +205,8 @@ class _Reader(HTMLParser):
         address = given.get(key, "").strip() if key else ""
         if not address:
             return
-        if tag == "script" and address == LIBRARY:
-            self.libraries += 1
+        if tag in ("script", "link") and address.startswith(_AWS):
+            self.libraries += tag == "script"
             return
         if "{{" in address:
             if tag not in ("script", "link") and "grant_read_access" not in address:
@@ -223,9 +226,15 @@ class _Reader(HTMLParser):
     def _control(self, tag: str, given: dict[str, str]) -> None:
         for name in _NEEDS.get(tag, ()):
             if not given.get(name):
-                self.say("error", "name" if name == "name" else "attribute", f"<{tag}> lacks its attribute {name!r}")
+                # AWS's own samples leave the header out, though its reference requires it
+                level = "warning" if name == "header" else "error"
+                self.say(level, "name" if name == "name" else "attribute", f"<{tag}> lacks its attribute {name!r}")
         kind = given.get("type", "").lower()
-        field_ = tag in _NEEDS or (tag in _NATIVE and kind not in _SILENT)
+        field_ = (
+            tag in _NEEDS
+            or (tag.startswith("crowd-") and bool(given.get("name")))
+            or (tag in _NATIVE and kind not in _SILENT)
+        )
         if not field_ or "data-not-submitted" in given:
             return
         name = given.get("name", "")
@@ -236,7 +245,7 @@ class _Reader(HTMLParser):
             return
         line = self.getpos()[0]
         self.page.fields.setdefault(name, line)
-        if "crowd-form" not in self.open:
+        if not {"crowd-form", "crowd-entity-annotation"} & set(self.open):
             self.say("error", "form", f"the field {name!r} lies outside crowd-form, so it is not submitted")
         if tag in _SHARE_A_NAME or kind in _SHARE_A_NAME:
             return
