@@ -200,7 +200,8 @@ def test_what_is_right_is_left_in_peace(body):
     [
         # the forms of AWS's own sample pages, in our own words
         f"""{LIBRARY}<crowd-form><crowd-image-classifier name="c"
-        src="{{{{ task.input.taskObject | grant_read_access }}}}" header="Which?" categories="{{{{ task.input.labels | to_json | escape }}}}"><full-instructions header="How">
+        src="{{{{ task.input.taskObject | grant_read_access }}}}" header="Which?"
+        categories="{{{{ task.input.labels | to_json | escape }}}}"><full-instructions header="How">
         Look.</full-instructions></crowd-image-classifier></crowd-form>""",
         f"""{LIBRARY}<crowd-entity-annotation name="e" header="Mark" labels="[]" text="{{{{ task.input.source }}}}">
         <crowd-radio-group><crowd-radio-button name="tech" value="tech">T</crowd-radio-button></crowd-radio-group>
