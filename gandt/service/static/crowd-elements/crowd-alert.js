@@ -9,7 +9,8 @@
     static styles = `
       :host { display: block; margin: 0.5rem 0; }
       .alert {
-        display: flex; align-items: flex-start; gap: 0.625rem; padding: 0.75rem; border-left: 4px solid; border-radius: 0.25rem;
+        display: flex; align-items: flex-start; gap: 0.625rem; padding: 0.75rem; border-left: 4px solid;
+        border-radius: 0.25rem;
         background: var(--crowd-info-surface); border-color: var(--crowd-accent);
       }
       .alert > crowd-icon { flex: none; color: var(--crowd-accent); }
@@ -18,9 +19,15 @@
       .success > crowd-icon { color: var(--crowd-success); }
       .warning { background: var(--crowd-warning-surface); border-color: var(--crowd-warning); }
       .warning > crowd-icon { color: var(--crowd-warning); }
-      .error { font-size: inherit; color: inherit; margin: 0; background: var(--crowd-error-surface); border-color: var(--crowd-error); }
+      .error {
+        font-size: inherit; color: inherit; margin: 0; background: var(--crowd-error-surface);
+        border-color: var(--crowd-error);
+      }
       .error > crowd-icon { color: var(--crowd-error); }
-      button { flex: none; border: 0; background: none; min-width: 2rem; min-height: 2rem; font-size: 1.25rem; line-height: 1; }
+      button {
+        flex: none; border: 0; background: none; min-width: 2rem; min-height: 2rem; font-size: 1.25rem;
+        line-height: 1;
+      }
     `;
 
     build() {

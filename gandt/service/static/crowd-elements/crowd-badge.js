@@ -8,8 +8,10 @@
     static styles = `
       :host { position: absolute; top: 0; left: 0; z-index: 1; }
       .badge {
-        display: flex; align-items: center; justify-content: center; min-width: 1.375rem; height: 1.375rem; padding: 0 0.25rem;
-        border-radius: 0.75rem; background: var(--crowd-accent); color: var(--crowd-on-accent); font-size: 0.75rem; font-weight: 600;
+        display: flex; align-items: center; justify-content: center; min-width: 1.375rem; height: 1.375rem;
+        padding: 0 0.25rem;
+        border-radius: 0.75rem; background: var(--crowd-accent); color: var(--crowd-on-accent); font-size: 0.75rem;
+        font-weight: 600;
       }
       crowd-icon { width: 1rem; height: 1rem; }
     `;

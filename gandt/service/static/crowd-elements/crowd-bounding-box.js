@@ -17,7 +17,13 @@
 
     fromJSON({ height, label, left, top, width }) {
       const [x, y] = [Number(left), Number(top)];
-      return { label, points: [{ x, y }, { x: x + Number(width), y: y + Number(height) }] };
+      return {
+        label,
+        points: [
+          { x, y },
+          { x: x + Number(width), y: y + Number(height) },
+        ],
+      };
     }
   }
 

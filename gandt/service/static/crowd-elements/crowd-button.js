@@ -5,21 +5,31 @@
 
   class CrowdButton extends crowd.CrowdElement {
     static attributes = {
-      disabled: "boolean", "form-action": "string", href: "string", icon: "string", "icon-align": "string",
-      "icon-url": "string", loading: "boolean", target: "string", variant: "string",
+      disabled: "boolean",
+      "form-action": "string",
+      href: "string",
+      icon: "string",
+      "icon-align": "string",
+      "icon-url": "string",
+      loading: "boolean",
+      target: "string",
+      variant: "string",
     };
     static delegatesFocus = true;
     static styles = `
       :host { display: inline-block; vertical-align: middle; }
       .button {
-        display: inline-flex; align-items: center; justify-content: center; gap: 0.5em; width: 100%; min-height: 2.5rem;
+        display: inline-flex; align-items: center; justify-content: center; gap: 0.5em; width: 100%;
+        min-height: 2.5rem;
         padding: 0.375rem 1.25rem; border: 1px solid var(--crowd-accent); border-radius: 0.375rem;
         background: var(--crowd-surface); color: var(--crowd-accent); font-weight: 600; text-decoration: none;
       }
       .button:hover:not(:disabled) { background: var(--crowd-chosen); }
       .button.primary { background: var(--crowd-accent); color: var(--crowd-on-accent); }
       .button.primary:hover:not(:disabled) { filter: brightness(1.1); background: var(--crowd-accent); }
-      .button.link { border-color: transparent; background: none; text-decoration: underline; padding-inline: 0.5rem; }
+      .button.link {
+        border-color: transparent; background: none; text-decoration: underline; padding-inline: 0.5rem;
+      }
       .button.icon { border-color: transparent; background: none; padding: 0.375rem; min-width: 2.5rem; }
       .button.icon slot { display: none; }
       .button.right { flex-direction: row-reverse; }
@@ -35,12 +45,16 @@
     `;
 
     build() {
-      this.addEventListener("click", (event) => {
-        if (this.disabled || this.loading) {
-          event.preventDefault();
-          event.stopImmediatePropagation();
-        }
-      }, { capture: true });
+      this.addEventListener(
+        "click",
+        (event) => {
+          if (this.disabled || this.loading) {
+            event.preventDefault();
+            event.stopImmediatePropagation();
+          }
+        },
+        { capture: true },
+      );
       this.addEventListener("click", (event) => {
         // After the template's own listeners, any of which may prevent it.
         setTimeout(() => {
@@ -57,7 +71,11 @@
       const target = this.target || null;
       const face = url
         ? h("a", { href: url, target, rel: target === "_blank" ? "noopener" : null })
-        : h("button", { type: "button", disabled: this.disabled || this.loading, "aria-busy": this.loading ? "true" : null });
+        : h("button", {
+            type: "button",
+            disabled: this.disabled || this.loading,
+            "aria-busy": this.loading ? "true" : null,
+          });
       face.className = `button ${this.variant} ${this.iconAlign}`;
       if (this.loading) face.append(h("span", { class: "spinner" }));
       else if (this.iconUrl) face.append(h("img", { src: this.iconUrl, alt: "" }));

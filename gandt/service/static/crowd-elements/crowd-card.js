@@ -7,7 +7,8 @@
     static attributes = { heading: "string", image: "string" };
     static styles = `
       :host {
-        display: inline-block; border: 1px solid var(--crowd-faint); border-radius: 0.375rem; background: var(--crowd-surface);
+        display: inline-block; border: 1px solid var(--crowd-faint); border-radius: 0.375rem;
+        background: var(--crowd-surface);
         box-shadow: 0 1px 4px rgb(0 0 0 / 0.2); overflow: hidden;
       }
       img { display: block; width: 100%; }

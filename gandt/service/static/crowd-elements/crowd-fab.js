@@ -5,10 +5,13 @@
   class CrowdFab extends crowd.CrowdIconButton {
     static styles = `${crowd.CrowdIconButton.styles}
       button {
-        width: 3.5rem; height: 3.5rem; background: var(--crowd-accent); color: var(--crowd-on-accent); font-size: 1.25rem;
+        width: 3.5rem; height: 3.5rem; background: var(--crowd-accent); color: var(--crowd-on-accent);
+        font-size: 1.25rem;
         box-shadow: 0 2px 6px rgb(0 0 0 / 0.35);
       }
-      button:hover:not(:disabled), button:active:not(:disabled) { background: var(--crowd-accent); filter: brightness(1.1); }
+      button:hover:not(:disabled), button:active:not(:disabled) {
+        background: var(--crowd-accent); filter: brightness(1.1);
+      }
       button:disabled { background: var(--crowd-raised); color: var(--crowd-quiet); box-shadow: none; }
     `;
   }

@@ -4,16 +4,26 @@
   const { h } = crowd;
 
   class CrowdForm extends crowd.CrowdElement {
-    static attributes = { action: "string", "answer-format": "string", "data-submit-url": "string", novalidate: "boolean" };
+    static attributes = {
+      action: "string",
+      "answer-format": "string",
+      "data-submit-url": "string",
+      novalidate: "boolean",
+    };
     static styles = `
       :host { display: block; }
       .status { margin: 0.75rem 0; }
-      .status:not(:empty) { padding: 0.625rem 0.875rem; border-left: 4px solid var(--crowd-accent); background: var(--crowd-info-surface); }
-      .status.failed { border-color: var(--crowd-error); background: var(--crowd-error-surface); color: var(--crowd-error); }
+      .status:not(:empty) {
+        padding: 0.625rem 0.875rem; border-left: 4px solid var(--crowd-accent);
+        background: var(--crowd-info-surface);
+      }
+      .status.failed {
+        border-color: var(--crowd-error); background: var(--crowd-error-surface); color: var(--crowd-error);
+      }
     `;
 
     build() {
-      // A real <form> in the light DOM, as the original has it: scripts find it, radio buttons group in it, and Enter works.
+      // A real <form> in the light DOM, as the original has it: scripts find it, radio buttons group in it.
       // Its children move rather than being rebuilt, so that what the template's scripts hold on to stays in the page.
       const children = [...this.childNodes];
       this.form = h("form", { novalidate: true });
@@ -27,12 +37,16 @@
       this.own = null; // the submit event that is under way
 
       // The browser's own submit events (Enter in a text field, a plain <button>) take the same road as crowd-button.
-      this.addEventListener("submit", (event) => {
-        if (event === this.own) return;
-        event.preventDefault();
-        event.stopImmediatePropagation();
-        this.requestSubmit(event.submitter);
-      }, { capture: true });
+      this.addEventListener(
+        "submit",
+        (event) => {
+          if (event === this.own) return;
+          event.preventDefault();
+          event.stopImmediatePropagation();
+          this.requestSubmit(event.submitter);
+        },
+        { capture: true },
+      );
       this.addEventListener("keydown", (event) => {
         if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.defaultPrevented) {
           event.preventDefault();

@@ -9,7 +9,8 @@
     static styles = `
       :host { display: inline-block; vertical-align: middle; }
       button {
-        display: flex; align-items: center; justify-content: center; width: 2.75rem; height: 2.75rem; padding: 0; border: 0;
+        display: flex; align-items: center; justify-content: center; width: 2.75rem; height: 2.75rem; padding: 0;
+        border: 0;
         border-radius: 50%; background: none; color: var(--crowd-text); font-weight: 600;
       }
       button:hover:not(:disabled) { background: var(--crowd-raised); }
@@ -20,11 +21,15 @@
     build() {
       this.button = h("button", { type: "button" });
       this.shadowRoot.append(this.button, h("slot", { hidden: true }));
-      this.addEventListener("click", (event) => {
-        if (!this.disabled) return;
-        event.preventDefault();
-        event.stopImmediatePropagation();
-      }, { capture: true });
+      this.addEventListener(
+        "click",
+        (event) => {
+          if (!this.disabled) return;
+          event.preventDefault();
+          event.stopImmediatePropagation();
+        },
+        { capture: true },
+      );
     }
 
     changed() {

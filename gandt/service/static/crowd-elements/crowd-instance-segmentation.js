@@ -11,7 +11,11 @@
     }
 
     help() {
-      return [["A", "add an instance of the chosen label"], ["[ and ]", "choose the previous or next instance"], ...super.help()];
+      return [
+        ["A", "add an instance of the chosen label"],
+        ["[ and ]", "choose the previous or next instance"],
+        ...super.help(),
+      ];
     }
 
     startLayers(initial) {
@@ -85,7 +89,11 @@
         const numbers = this.layers.map((_, index) => index + 1).filter((number) => !this.layers[number - 1].gone);
         if (!numbers.length) return false;
         const at = numbers.indexOf(this.layer);
-        this.pick(numbers[(at < 0 && key === "[" ? numbers.length - 1 : at + (key === "]" ? 1 : -1) + numbers.length) % numbers.length]);
+        this.pick(
+          numbers[
+            (at < 0 && key === "[" ? numbers.length - 1 : at + (key === "]" ? 1 : -1) + numbers.length) % numbers.length
+          ],
+        );
         return true;
       }
       return super.press(event, onStage);
@@ -100,14 +108,33 @@
         const number = index + 1;
         const swatch = h("span", { class: "swatch" });
         swatch.style.background = layer.color;
-        return [h("li", {},
-          h("button", { type: "button", class: "pick", "aria-pressed": String(number === this.layer), onclick: () => this.pick(number) }, swatch, this.nameOf(number)),
-          h("button", { type: "button", "aria-label": `Delete ${this.nameOf(number)}`, onclick: () => this.remove(number) }, "×"))];
+        return [
+          h(
+            "li",
+            {},
+            h(
+              "button",
+              {
+                type: "button",
+                class: "pick",
+                "aria-pressed": String(number === this.layer),
+                onclick: () => this.pick(number),
+              },
+              swatch,
+              this.nameOf(number),
+            ),
+            h(
+              "button",
+              { type: "button", "aria-label": `Delete ${this.nameOf(number)}`, onclick: () => this.remove(number) },
+              "×",
+            ),
+          ),
+        ];
       });
       const key = items.map((item) => item.textContent).join() + this.layer;
       if (key === this.listed) return; // painting redraws often; the list keeps the focus
       this.listed = key;
-      this.list.replaceChildren(h("h3", {}, `${items.length} instance${items.length === 1 ? "" : "s"}`), h("ul", {}, ...items));
+      this.list.replaceChildren(h("h3", {}, crowd.some(items.length, "instance")), h("ul", {}, ...items));
     }
 
     answerOf(layers) {

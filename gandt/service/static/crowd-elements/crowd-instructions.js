@@ -47,7 +47,12 @@
         tabs[index].hidden = here.length === 0;
         for (const section of panel.children) section.hidden = !here.includes(section.className);
       });
-      this.tabs.show(Math.max(0, tabs.findIndex((tab) => !tab.hidden)));
+      this.tabs.show(
+        Math.max(
+          0,
+          tabs.findIndex((tab) => !tab.hidden),
+        ),
+      );
     }
 
     changed() {

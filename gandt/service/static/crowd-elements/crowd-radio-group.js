@@ -14,12 +14,17 @@
       });
       // A script may check another button: the last one checked counts.
       new MutationObserver((records) => {
-        const checked = records.map((record) => record.target).filter((target) => target.checked).pop();
+        const checked = records
+          .map((record) => record.target)
+          .filter((target) => target.checked)
+          .pop();
         this.only(checked ?? this.buttons().find((button) => button.checked));
       }).observe(this, { attributes: true, attributeFilter: ["checked"], subtree: true });
       this.addEventListener("keydown", (event) => this.move(event));
-      new MutationObserver(() => this.only(this.buttons().find((button) => button.checked)))
-        .observe(this, { childList: true, subtree: true });
+      new MutationObserver(() => this.only(this.buttons().find((button) => button.checked))).observe(this, {
+        childList: true,
+        subtree: true,
+      });
       // The buttons inside are upgraded after the group.
       customElements.whenDefined("crowd-radio-button").then(() => {
         this.only(this.buttons().findLast((button) => button.checked));

@@ -3,21 +3,40 @@
   "use strict";
   const { h } = crowd;
 
-  const preset = (slider) => slider.pending ?? (slider.hasAttribute("value") ? parseFloat(slider.getAttribute("value")) : null);
+  const preset = (slider) =>
+    slider.pending ?? (slider.hasAttribute("value") ? parseFloat(slider.getAttribute("value")) : null);
 
   class CrowdSlider extends crowd.CrowdControl {
     static attributes = {
-      disabled: "boolean", editable: "boolean", label: "string", max: "number", min: "number", name: "string",
-      pin: "boolean", required: "boolean", "secondary-progress": "number", step: "number", value: "number",
+      disabled: "boolean",
+      editable: "boolean",
+      label: "string",
+      max: "number",
+      min: "number",
+      name: "string",
+      pin: "boolean",
+      required: "boolean",
+      "secondary-progress": "number",
+      step: "number",
+      value: "number",
     };
     static styles = `
       :host { display: block; max-width: 32rem; margin: 0.5rem 0; }
       .row { display: flex; align-items: flex-start; gap: 0.75rem; }
       .track { flex: 1; position: relative; padding-top: 0.25rem; }
       input[type="range"] { width: 100%; margin: 0; accent-color: var(--crowd-accent); min-height: 1.75rem; }
-      input[type="number"] { width: 6rem; padding: 0.375rem; border: 1px solid var(--crowd-line); border-radius: 0.25rem; background: var(--crowd-surface); }
-      output { padding-top: 0.375rem; min-width: 2.5ch; text-align: right; font-variant-numeric: tabular-nums; font-weight: 600; }
-      .secondary { position: absolute; bottom: 0; left: 0; height: 3px; background: var(--crowd-slider-secondary-color, var(--crowd-faint)); }
+      input[type="number"] {
+        width: 6rem; padding: 0.375rem; border: 1px solid var(--crowd-line); border-radius: 0.25rem;
+        background: var(--crowd-surface);
+      }
+      output {
+        padding-top: 0.375rem; min-width: 2.5ch; text-align: right; font-variant-numeric: tabular-nums;
+        font-weight: 600;
+      }
+      .secondary {
+        position: absolute; bottom: 0; left: 0; height: 3px;
+        background: var(--crowd-slider-secondary-color, var(--crowd-faint));
+      }
       .labels { position: relative; min-height: 1.25rem; margin-inline: 0.5rem; }
       .labels:not(.some) { display: none; }
     `;
@@ -57,7 +76,10 @@
         this.range.value = preset(this) ?? this.min ?? 0;
       }
       const outside = [...this.internals.labels].map((label) => label.textContent.trim()).join(" ");
-      this.range.setAttribute("aria-label", this.label || this.getAttribute("aria-label") || outside || this.title || this.name || "Value");
+      this.range.setAttribute(
+        "aria-label",
+        this.label || this.getAttribute("aria-label") || outside || this.title || this.name || "Value",
+      );
       this.box.hidden = !this.editable;
       this.shown.hidden = this.editable || !this.pin;
       this.secondary.hidden = this.secondaryProgress === null;
@@ -86,7 +108,8 @@
     placeLabels() {
       const labels = [...this.querySelectorAll("crowd-slider-label")];
       this.labels.classList.toggle("some", labels.length > 0);
-      for (const label of labels) label.style.left = `${100 * this.share(parseFloat(label.getAttribute("position")) || 0)}%`;
+      for (const label of labels)
+        label.style.left = `${100 * this.share(parseFloat(label.getAttribute("position")) || 0)}%`;
     }
 
     get value() {

@@ -11,7 +11,10 @@
       this.place = h("div");
       this.shadowRoot.append(this.place, h("slot"));
       new MutationObserver(() => this.arrange()).observe(this, {
-        childList: true, subtree: true, attributes: true, attributeFilter: ["header"],
+        childList: true,
+        subtree: true,
+        attributes: true,
+        attributeFilter: ["header"],
       });
       this.arrange();
     }

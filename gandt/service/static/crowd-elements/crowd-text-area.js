@@ -4,7 +4,10 @@
 
   class CrowdTextArea extends crowd.TextField {
     static attributes = {
-      ...crowd.TextField.attributes, "char-counter": "boolean", "max-rows": "number", rows: "number",
+      ...crowd.TextField.attributes,
+      "char-counter": "boolean",
+      "max-rows": "number",
+      rows: "number",
     };
     static styles = `${crowd.TextField.styles}
       .field { resize: vertical; line-height: 1.4; display: block; }

@@ -7,7 +7,10 @@
   class CrowdToast extends crowd.CrowdElement {
     static attributes = { duration: "number", opened: "boolean", text: "string" };
     static styles = `
-      :host { position: fixed; left: 1rem; bottom: 1rem; z-index: 10; max-width: calc(100vw - 2rem); display: none; pointer-events: none; }
+      :host {
+        position: fixed; left: 1rem; bottom: 1rem; z-index: 10; max-width: calc(100vw - 2rem); display: none;
+        pointer-events: none;
+      }
       ::slotted(*) { pointer-events: auto; }
       :host([opened]) { display: block; }
       .toast {

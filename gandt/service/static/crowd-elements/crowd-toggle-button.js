@@ -7,11 +7,13 @@
     static role = "switch";
     static styles = `${crowd.Choice.styles}
       input {
-        appearance: none; width: 2.5rem; height: 1.375rem; margin: 0; border-radius: 1rem; border: 2px solid var(--crowd-line);
+        appearance: none; width: 2.5rem; height: 1.375rem; margin: 0; border-radius: 1rem;
+        border: 2px solid var(--crowd-line);
         background: var(--crowd-raised); position: relative; cursor: inherit;
       }
       input::after {
-        content: ""; position: absolute; inset: 2px auto 2px 2px; width: 0.875rem; border-radius: 50%; background: var(--crowd-line);
+        content: ""; position: absolute; inset: 2px auto 2px 2px; width: 0.875rem; border-radius: 50%;
+        background: var(--crowd-line);
         transition: translate 0.15s;
       }
       input:checked { background: var(--crowd-accent); border-color: var(--crowd-accent); }

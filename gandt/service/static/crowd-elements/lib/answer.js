@@ -7,7 +7,8 @@
   // Every control in the form, in the order of the document; before them the widget in whose shadow root the form is.
   crowd.controls = function controls(root) {
     const inside = [...root.querySelectorAll("*")].filter(
-      (element) => element instanceof crowd.CrowdControl || (NATIVE.has(element.localName) && !element.closest("[data-internal]")),
+      (element) =>
+        element instanceof crowd.CrowdControl || (NATIVE.has(element.localName) && !element.closest("[data-internal]")),
     );
     return root.owner ? [root.owner, ...inside] : inside;
   };

@@ -4,7 +4,13 @@
   const { h } = crowd;
 
   class Choice extends crowd.CrowdControl {
-    static attributes = { checked: "boolean", disabled: "boolean", name: "string", required: "boolean", value: "string" };
+    static attributes = {
+      checked: "boolean",
+      disabled: "boolean",
+      name: "string",
+      required: "boolean",
+      value: "string",
+    };
     static inputType = "checkbox";
     static role = null;
     static styles = `
@@ -16,7 +22,12 @@
 
     build() {
       this.initial = this.hasAttribute("checked");
-      this.box = h("input", { type: this.constructor.inputType, id: "box", role: this.constructor.role, "aria-describedby": "error" });
+      this.box = h("input", {
+        type: this.constructor.inputType,
+        id: "box",
+        role: this.constructor.role,
+        "aria-describedby": "error",
+      });
       this.error = h("p", { class: "error", id: "error" });
       this.shadowRoot.append(h("label", { for: "box" }, this.box, h("span", {}, h("slot"))), this.error);
       this.box.addEventListener("change", () => {
@@ -31,7 +42,10 @@
       this.box.required = this.required;
       if (!this.textContent.trim()) {
         const outside = [...this.internals.labels].map((label) => label.textContent.trim()).join(" ");
-        this.box.setAttribute("aria-label", this.getAttribute("aria-label") || outside || this.title || this.name || this.value);
+        this.box.setAttribute(
+          "aria-label",
+          this.getAttribute("aria-label") || outside || this.title || this.name || this.value,
+        );
       }
       if (this.error.textContent) this.complain(this.problem);
     }

@@ -45,15 +45,21 @@
 
     list() {
       const categories = crowd.labelTexts(this.categories);
-      const all = this.exclusion === null || categories.includes(this.exclusion) ? categories : [...categories, this.exclusion];
+      const all =
+        this.exclusion === null || categories.includes(this.exclusion) ? categories : [...categories, this.exclusion];
       for (const label of this.chosen) if (!all.includes(label)) this.chosen.delete(label);
       const type = this.constructor.several ? "checkbox" : "radio";
-      this.options.replaceChildren(...all.map((category, index) => h(
-        "label", { class: "option" },
-        h("input", { type, name: "category", value: category, checked: this.chosen.has(category) }),
-        h("span", {}, category),
-        crowd.keyName(index) ? h("kbd", { "aria-hidden": "true" }, crowd.keyName(index)) : null,
-      )));
+      this.options.replaceChildren(
+        ...all.map((category, index) =>
+          h(
+            "label",
+            { class: "option" },
+            h("input", { type, name: "category", value: category, checked: this.chosen.has(category) }),
+            h("span", {}, category),
+            crowd.keyName(index) ? h("kbd", { "aria-hidden": "true" }, crowd.keyName(index)) : null,
+          ),
+        ),
+      );
       for (const input of this.inputs()) input.disabled = this.inert_;
     }
 
@@ -80,7 +86,9 @@
     // The chosen category, or for several the list of them in the order of the categories.
     get value() {
       if (!this.built) return undefined;
-      const labels = this.inputs().map((input) => input.value).filter((label) => this.chosen.has(label));
+      const labels = this.inputs()
+        .map((input) => input.value)
+        .filter((label) => this.chosen.has(label));
       return this.constructor.several ? labels : labels[0];
     }
 

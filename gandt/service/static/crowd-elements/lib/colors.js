@@ -1,7 +1,18 @@
 // The colours of labels: the ten of AWS's documents first, then as many more as there are labels.
 (function (crowd) {
   "use strict";
-  const TEN = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"];
+  const TEN = [
+    "#1f77b4",
+    "#ff7f0e",
+    "#2ca02c",
+    "#d62728",
+    "#9467bd",
+    "#8c564b",
+    "#e377c2",
+    "#7f7f7f",
+    "#bcbd22",
+    "#17becf",
+  ];
 
   // Hues a golden angle apart, in three lightnesses, never one of the ten.
   function more(index) {
@@ -10,7 +21,9 @@
     const a = 0.75 * Math.min(lightness, 1 - lightness);
     const channel = (n) => {
       const k = (n + hue / 30) % 12;
-      return Math.round(255 * (lightness - a * Math.max(-1, Math.min(k - 3, 9 - k, 1)))).toString(16).padStart(2, "0");
+      return Math.round(255 * (lightness - a * Math.max(-1, Math.min(k - 3, 9 - k, 1))))
+        .toString(16)
+        .padStart(2, "0");
     };
     return `#${channel(0)}${channel(8)}${channel(4)}`;
   }

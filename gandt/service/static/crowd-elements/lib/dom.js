@@ -27,6 +27,12 @@
     }
   };
 
+  // "1 box", "2 boxes"
+  crowd.some = function some(count, noun) {
+    if (count === 1) return `1 ${noun}`;
+    return `${count} ${noun.endsWith("x") ? `${noun}es` : `${noun}s`}`;
+  };
+
   let count = 0;
   crowd.uid = (prefix) => `${prefix}-${++count}`;
 })(window.crowdElements);

@@ -57,7 +57,10 @@
       const length = Math.hypot(b.x - a.x, b.y - a.y);
       const [nx, ny] = length ? [(-(b.y - a.y) / length) * radius, ((b.x - a.x) / length) * radius] : [0, 0];
       const band = [
-        { x: a.x + nx, y: a.y + ny }, { x: b.x + nx, y: b.y + ny }, { x: b.x - nx, y: b.y - ny }, { x: a.x - nx, y: a.y - ny },
+        { x: a.x + nx, y: a.y + ny },
+        { x: b.x + nx, y: b.y + ny },
+        { x: b.x - nx, y: b.y - ny },
+        { x: a.x - nx, y: a.y - ny },
       ];
       const edges = length ? geometry.edges(band, true) : [];
       for (let y = Math.max(0, Math.floor(top - radius)); y < Math.min(height, Math.ceil(bottom + radius)); y++) {

@@ -44,7 +44,8 @@
     save: "M5 4h11l3 3v13H5zm3 0v5h7V4M8 20v-6h8v6",
     search: "M4 10a6 6 0 1 0 12 0 6 6 0 1 0-12 0m10.5 4.5L20 20",
     send: "M4 4l17 8-17 8 3-8zm3 8h14",
-    settings: "M9 12a3 3 0 1 0 6 0 3 3 0 1 0-6 0m3-9v3m0 12v3m9-9h-3M6 12H3m15.4-6.4-2.1 2.1M7.7 16.3l-2.1 2.1m12.8 0-2.1-2.1M7.7 7.7 5.6 5.6",
+    settings:
+      "M9 12a3 3 0 1 0 6 0 3 3 0 1 0-6 0m3-9v3m0 12v3m9-9h-3M6 12H3m15.4-6.4-2.1 2.1M7.7 16.3l-2.1 2.1m12.8 0-2.1-2.1M7.7 7.7 5.6 5.6",
     star: "M12 3l2.7 6 6.3.6-4.8 4.3 1.4 6.4L12 17l-5.6 3.3 1.4-6.4L3 9.6 9.3 9z",
     "thumb-down": "M8 5v9l4 6c2 0 2-2 1.5-5H19c1 0 1-1 1-1l-2-9zM4 5h1v9H4z",
     "thumb-up": "M8 19v-9l4-6c2 0 2 2 1.5 5H19c1 0 1 1 1 1l-2 9zM4 10h1v9H4z",
@@ -55,16 +56,35 @@
     "zoom-out": "M4 10a6 6 0 1 0 12 0 6 6 0 1 0-12 0m3 0h6m1.5 4.5L20 20",
   };
   const ALIASES = {
-    done: "check", clear: "close", edit: "create", "add-circle": "add", cancel: "block", grade: "star", "help-outline": "help",
-    "info-outline": "info", "star-border": "star", "favorite-border": "favorite", launch: "open-in-new", chat: "question-answer",
-    feedback: "report-problem", "chevron-left": "arrow-back", "chevron-right": "arrow-forward", autorenew: "refresh",
-    "delete-forever": "delete", email: "mail", "lock-outline": "lock", "remove-circle": "remove",
+    done: "check",
+    clear: "close",
+    edit: "create",
+    "add-circle": "add",
+    cancel: "block",
+    grade: "star",
+    "help-outline": "help",
+    "info-outline": "info",
+    "star-border": "star",
+    "favorite-border": "favorite",
+    launch: "open-in-new",
+    chat: "question-answer",
+    feedback: "report-problem",
+    "chevron-left": "arrow-back",
+    "chevron-right": "arrow-forward",
+    autorenew: "refresh",
+    "delete-forever": "delete",
+    email: "mail",
+    "lock-outline": "lock",
+    "remove-circle": "remove",
   };
 
   class CrowdIcon extends crowd.CrowdElement {
     static attributes = { icon: "string", src: "string" };
     static styles = `
-      :host { color: inherit; display: inline-flex; width: 1.5rem; height: 1.5rem; align-items: center; justify-content: center; vertical-align: middle; }
+      :host {
+        color: inherit; display: inline-flex; width: 1.5rem; height: 1.5rem; align-items: center;
+        justify-content: center; vertical-align: middle;
+      }
       svg, img { width: 100%; height: 100%; }
       svg { fill: none; stroke: currentcolor; stroke-width: 2; stroke-linecap: round; stroke-linejoin: round; }
     `;

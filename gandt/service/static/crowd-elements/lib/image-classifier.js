@@ -12,12 +12,24 @@
       .frame > svg, .frame > .mask { position: absolute; inset: 0; width: 100%; height: 100%; pointer-events: none; }
       .mask { opacity: 0.6; }
       svg rect { fill: none; stroke-width: 3; vector-effect: non-scaling-stroke; }
-      .legend { display: flex; flex-wrap: wrap; gap: 0.25rem 1rem; padding: 0.5rem 0 0; margin: 0; list-style: none; line-height: 1.4; }
-      .swatch { display: inline-block; width: 0.875rem; height: 0.875rem; border-radius: 0.125rem; margin-right: 0.375rem; vertical-align: -0.0625rem; }
+      .legend {
+        display: flex; flex-wrap: wrap; gap: 0.25rem 1rem; padding: 0.5rem 0 0; margin: 0; list-style: none;
+        line-height: 1.4;
+      }
+      .swatch {
+        display: inline-block; width: 0.875rem; height: 0.875rem; border-radius: 0.125rem; margin-right: 0.375rem;
+        vertical-align: -0.0625rem;
+      }
       .comment { margin-top: 0.75rem; }
       .said { color: var(--crowd-quiet); font-size: 0.875rem; overflow-wrap: anywhere; white-space: pre-wrap; }
-      textarea { width: 100%; margin: 0.75rem 0; padding: 0.5rem; border: 1px solid var(--crowd-line); border-radius: 0.25rem; background: var(--crowd-surface); }
-      .done { border: 1px solid var(--crowd-accent); border-radius: 0.375rem; background: var(--crowd-accent); color: var(--crowd-on-accent); min-height: 2.5rem; padding: 0.375rem 1.25rem; font-weight: 600; }
+      textarea {
+        width: 100%; margin: 0.75rem 0; padding: 0.5rem; border: 1px solid var(--crowd-line);
+        border-radius: 0.25rem; background: var(--crowd-surface);
+      }
+      .done {
+        border: 1px solid var(--crowd-accent); border-radius: 0.375rem; background: var(--crowd-accent);
+        color: var(--crowd-on-accent); min-height: 2.5rem; padding: 0.375rem 1.25rem; font-weight: 600;
+      }
     `;
 
     furnish() {
@@ -90,15 +102,21 @@
         const svg = h("svg:svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none" });
         for (const box of boundingBox.value ?? []) {
           const color = crowd.colorOf(Math.max(0, labels.indexOf(box.label)));
-          svg.append(h("svg:rect", { x: box.left, y: box.top, width: box.width, height: box.height, stroke: color },
-            h("svg:title", {}, box.label)));
+          svg.append(
+            h(
+              "svg:rect",
+              { x: box.left, y: box.top, width: box.width, height: box.height, stroke: color },
+              h("svg:title", {}, box.label),
+            ),
+          );
         }
         this.frame.append(svg);
         labels.forEach((label, index) => this.explain(label, crowd.colorOf(index)));
       }
       if (semanticSegmentation) {
         this.frame.append(h("img", { class: "mask", alt: "", src: semanticSegmentation.src }));
-        for (const [label, { color }] of Object.entries(semanticSegmentation.labelMappings ?? {})) this.explain(label, color);
+        for (const [label, { color }] of Object.entries(semanticSegmentation.labelMappings ?? {}))
+          this.explain(label, color);
       }
       if (instanceSegmentation) {
         this.frame.append(h("img", { class: "mask", alt: "", src: instanceSegmentation.src }));

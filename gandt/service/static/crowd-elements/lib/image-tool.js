@@ -7,28 +7,48 @@
   crowd.toolSheet = crowd.sheet(`
     .toolbar { display: flex; flex-wrap: wrap; align-items: center; gap: 0.375rem; margin: 0.5rem 0; }
     .tool {
-      display: inline-flex; align-items: center; justify-content: center; gap: 0.375rem; min-width: 2.75rem; min-height: 2.75rem;
-      padding: 0 0.625rem; border: 1px solid var(--crowd-line); border-radius: 0.375rem; background: var(--crowd-surface);
+      display: inline-flex; align-items: center; justify-content: center; gap: 0.375rem; min-width: 2.75rem;
+      min-height: 2.75rem;
+      padding: 0 0.625rem; border: 1px solid var(--crowd-line); border-radius: 0.375rem;
+      background: var(--crowd-surface);
     }
     .tool:hover:not(:disabled) { background: var(--crowd-raised); }
     .tool:disabled { color: var(--crowd-quiet); border-color: var(--crowd-faint); opacity: 0.7; }
-    .tool[aria-pressed="true"] { background: var(--crowd-chosen); border-color: var(--crowd-accent); box-shadow: inset 0 0 0 1px var(--crowd-accent); }
-    .tool.finish { background: var(--crowd-accent); color: var(--crowd-on-accent); border-color: var(--crowd-accent); font-weight: 600; }
+    .tool[aria-pressed="true"] {
+      background: var(--crowd-chosen); border-color: var(--crowd-accent);
+      box-shadow: inset 0 0 0 1px var(--crowd-accent);
+    }
+    .tool.finish {
+      background: var(--crowd-accent); color: var(--crowd-on-accent); border-color: var(--crowd-accent);
+      font-weight: 600;
+    }
     .gap { width: 0.5rem; }
     .advice { display: flex; flex-wrap: wrap; align-items: center; gap: 0.25rem 0.75rem; min-height: 2.75rem; }
     .hint { color: var(--crowd-quiet); font-size: 0.875rem; margin: 0.25rem 0; min-height: 1.25rem; }
-    .swatch { width: 1rem; height: 1rem; border-radius: 0.1875rem; flex: none !important; border: 1px solid var(--crowd-line); }
+    .swatch {
+      width: 1rem; height: 1rem; border-radius: 0.1875rem; flex: none !important;
+      border: 1px solid var(--crowd-line);
+    }
     .list { margin: 0.75rem 0; }
     .list h3 { font-size: 1rem; margin: 0 0 0.375rem; }
-    .list ul { list-style: none; margin: 0; padding: 0; display: flex; flex-direction: column; gap: 0.25rem; max-height: 40vh; overflow: auto; }
+    .list ul {
+      list-style: none; margin: 0; padding: 0; display: flex; flex-direction: column; gap: 0.25rem;
+      max-height: 40vh; overflow: auto;
+    }
     .list li { display: flex; align-items: center; gap: 0.25rem; }
-    .list button { border: 1px solid transparent; background: none; border-radius: 0.25rem; min-height: 2.25rem; padding: 0.125rem 0.5rem; text-align: left; }
+    .list button {
+      border: 1px solid transparent; background: none; border-radius: 0.25rem; min-height: 2.25rem;
+      padding: 0.125rem 0.5rem; text-align: left;
+    }
     .list button:hover { background: var(--crowd-raised); }
     .list .pick { flex: 1; display: flex; gap: 0.5rem; align-items: center; min-width: 0; overflow-wrap: anywhere; }
     .list [aria-pressed="true"] { border-color: var(--crowd-accent); background: var(--crowd-chosen); }
     .list small { color: var(--crowd-quiet); }
     .help td { padding: 0.25rem 0.75rem 0.25rem 0; vertical-align: top; }
-    .help kbd { font: 0.875rem ui-monospace, monospace; border: 1px solid var(--crowd-faint); border-radius: 0.25rem; padding: 0 0.375rem; white-space: nowrap; }
+    .help kbd {
+      font: 0.875rem ui-monospace, monospace; border: 1px solid var(--crowd-faint); border-radius: 0.25rem;
+      padding: 0 0.375rem; white-space: nowrap;
+    }
     @media (max-width: 900px) {
       .category-picker-wrapper { display: contents; }
       fieldset { order: -1; }
@@ -39,7 +59,11 @@
 
   class ImageTool extends crowd.CrowdWidget {
     static attributes = {
-      ...crowd.CrowdWidget.attributes, "initial-value": "json", "label-colors": "json", labels: "json", src: "string",
+      ...crowd.CrowdWidget.attributes,
+      "initial-value": "json",
+      "label-colors": "json",
+      labels: "json",
+      src: "string",
     };
 
     furnish() {
@@ -88,8 +112,11 @@
     // ------------------------------------------------------------------ toolbar
 
     tool(icon, text, action, extra = {}) {
-      const button = h("button", { type: "button", class: "tool", "aria-label": text, title: text, onclick: action, ...extra },
-        h("crowd-icon", { icon }));
+      const button = h(
+        "button",
+        { type: "button", class: "tool", "aria-label": text, title: text, onclick: action, ...extra },
+        h("crowd-icon", { icon }),
+      );
       this.toolbar.append(button);
       return button;
     }
@@ -136,7 +163,11 @@
         ["middle button, two fingers", "move a zoomed image"],
         ["Ctrl Enter", "submit"],
       ];
-      return h("table", { class: "help" }, h("tbody", {}, ...rows.map(([keys, text]) => h("tr", {}, h("td", {}, h("kbd", {}, keys)), h("td", {}, text)))));
+      return h(
+        "table",
+        { class: "help" },
+        h("tbody", {}, ...rows.map(([keys, text]) => h("tr", {}, h("td", {}, h("kbd", {}, keys)), h("td", {}, text)))),
+      );
     }
 
     get dialogOpen() {
@@ -152,7 +183,7 @@
     colorFor(label) {
       const index = this.labelList().indexOf(label);
       const own = Array.isArray(this.labelColors) ? crowd.hex(this.labelColors[index]) : null;
-      return index < 0 ? "#808080" : own ?? crowd.colorOf(index);
+      return index < 0 ? "#808080" : (own ?? crowd.colorOf(index));
     }
 
     changed(name) {
@@ -161,7 +192,8 @@
         if (this.src) this.stage.image.src = this.src;
         else this.stage.image.removeAttribute("src");
       }
-      if (name === "header") this.stage.view.setAttribute("aria-label", this.header ? `Image: ${this.header}` : "Image to annotate");
+      if (name === "header")
+        this.stage.view.setAttribute("aria-label", this.header ? `Image: ${this.header}` : "Image to annotate");
       if (name === "labels" || name === "label-colors") this.listLabels();
       if (name === "initial-value" && this.stage.width) this.imageLoaded();
     }
@@ -169,13 +201,20 @@
     listLabels() {
       const labels = this.labelList();
       if (!labels.includes(this.label)) this.label = labels[0] ?? null;
-      this.options.replaceChildren(...labels.map((label, index) => {
-        const swatch = h("span", { class: "swatch" });
-        swatch.style.background = this.colorFor(label);
-        return h("label", { class: "option" },
-          h("input", { type: "radio", name: "label", value: label, checked: label === this.label }), swatch, h("span", {}, label),
-          crowd.keyName(index) ? h("kbd", { "aria-hidden": "true" }, crowd.keyName(index)) : null);
-      }));
+      this.options.replaceChildren(
+        ...labels.map((label, index) => {
+          const swatch = h("span", { class: "swatch" });
+          swatch.style.background = this.colorFor(label);
+          return h(
+            "label",
+            { class: "option" },
+            h("input", { type: "radio", name: "label", value: label, checked: label === this.label }),
+            swatch,
+            h("span", {}, label),
+            crowd.keyName(index) ? h("kbd", { "aria-hidden": "true" }, crowd.keyName(index)) : null,
+          );
+        }),
+      );
       this.redraw();
     }
 

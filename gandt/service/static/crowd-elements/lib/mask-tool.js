@@ -24,7 +24,13 @@
         eraser: this.tool("eraser", "Eraser", () => this.setMode("eraser")),
         polygon: this.tool("polygon", "Fill a polygon", () => this.setMode("polygon")),
       };
-      this.slider = h("input", { type: "range", min: 1, max: 100, "aria-label": "Size of the brush", title: "Size of the brush" });
+      this.slider = h("input", {
+        type: "range",
+        min: 1,
+        max: 100,
+        "aria-label": "Size of the brush",
+        title: "Size of the brush",
+      });
       this.slider.addEventListener("input", () => this.setSize(Number(this.slider.value)));
       this.toolbar.append(this.slider);
     }
@@ -154,7 +160,8 @@
         }
         const near = this.stage.reach(event, 10, 20);
         if (this.draft.length > 2 && geometry.distance(point, this.draft[0]) <= near) this.finish();
-        else if (this.draft.length > 1 && geometry.distance(point, this.draft.at(-1)) < 1 / this.stage.scale) this.finish();
+        else if (this.draft.length > 1 && geometry.distance(point, this.draft.at(-1)) < 1 / this.stage.scale)
+          this.finish();
         else {
           this.draft.push(point);
           this.stroke = { kind: "place" };
@@ -286,14 +293,22 @@
     redraw() {
       super.redraw();
       if (!this.finishTool) return;
-      for (const [name, button] of Object.entries(this.modes)) button.setAttribute("aria-pressed", String(this.mode === name));
+      for (const [name, button] of Object.entries(this.modes))
+        button.setAttribute("aria-pressed", String(this.mode === name));
       this.finishTool.hidden = !this.draft;
       this.finishTool.disabled = (this.draft?.length ?? 0) < 3;
       this.slider.value = this.size;
       this.slider.disabled = this.mode === "polygon";
-      this.hint.textContent = this.label === null ? "There is no label yet."
-        : this.draft ? `${this.draft.length} point${this.draft.length === 1 ? "" : "s"}. Enter or Finish fills the polygon, Esc gives it up.`
-          : { brush: "Paint over what the label names.", eraser: "Erase what was painted too much.", polygon: "Click around what the label names." }[this.mode];
+      this.hint.textContent =
+        this.label === null
+          ? "There is no label yet."
+          : this.draft
+            ? `${crowd.some(this.draft.length, "point")}. Enter or Finish fills the polygon, Esc gives it up.`
+            : {
+                brush: "Paint over what the label names.",
+                eraser: "Erase what was painted too much.",
+                polygon: "Click around what the label names.",
+              }[this.mode];
       this.paintOver();
     }
 
@@ -303,15 +318,37 @@
       if (!width) return;
       const parts = [];
       const twice = (shape, attributes) => {
-        for (const [size, color] of [[4, "#000"], [2, "#fff"]]) {
-          parts.push(h(`svg:${shape}`, { ...attributes, fill: "none", stroke: color, "stroke-width": size, "vector-effect": "non-scaling-stroke" }));
+        for (const [size, color] of [
+          [4, "#000"],
+          [2, "#fff"],
+        ]) {
+          parts.push(
+            h(`svg:${shape}`, {
+              ...attributes,
+              fill: "none",
+              stroke: color,
+              "stroke-width": size,
+              "vector-effect": "non-scaling-stroke",
+            }),
+          );
         }
       };
       const at = cursor ?? this.pointer;
       if (this.draft) {
         const points = at && !this.stroke ? [...this.draft, at] : this.draft;
         twice("polyline", { points: points.map((p) => `${p.x},${p.y}`).join(" ") });
-        for (const p of this.draft) parts.push(h("svg:circle", { cx: p.x, cy: p.y, r: 5 / scale, fill: "#fff", stroke: "#000", "stroke-width": 1.5, "vector-effect": "non-scaling-stroke" }));
+        for (const p of this.draft)
+          parts.push(
+            h("svg:circle", {
+              cx: p.x,
+              cy: p.y,
+              r: 5 / scale,
+              fill: "#fff",
+              stroke: "#000",
+              "stroke-width": 1.5,
+              "vector-effect": "non-scaling-stroke",
+            }),
+          );
       } else if (at && this.mode !== "polygon") twice("circle", { cx: at.x, cy: at.y, r: this.size / 2 });
       if (cursor) {
         const r = 12 / scale;

@@ -21,7 +21,9 @@
     setColor(layer, hex) {
       const n = parseInt(hex.slice(1), 16);
       this.colors[layer] = [n >> 16, (n >> 8) & 255, n & 255, 255];
-      this.words = new Uint32Array(Uint8ClampedArray.from(this.colors.flatMap((color) => color ?? [0, 0, 0, 0])).buffer);
+      this.words = new Uint32Array(
+        Uint8ClampedArray.from(this.colors.flatMap((color) => color ?? [0, 0, 0, 0])).buffer,
+      );
     }
 
     begin() {

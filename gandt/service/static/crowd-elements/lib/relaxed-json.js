@@ -4,7 +4,12 @@
   "use strict";
   const ESCAPES = { b: "\b", f: "\f", n: "\n", r: "\r", t: "\t", v: "\v", 0: "\0" };
   const BARE = /[\p{L}\p{N}_$.+-]/u;
-  const WORDS = new Map([["true", true], ["false", false], ["null", null], ["undefined", null]]);
+  const WORDS = new Map([
+    ["true", true],
+    ["false", false],
+    ["null", null],
+    ["undefined", null],
+  ]);
 
   class Reader {
     constructor(text) {
@@ -51,8 +56,9 @@
       for (;;) {
         const next = this.peek();
         if (next === undefined) this.fail("a list without its ]");
-        if (next === ",") this.at++; // also the stray commas of templates that print a list in a loop
-        else if (next === "]") return this.at++, items;
+        if (next === ",")
+          this.at++; // also the stray commas of templates that print a list in a loop
+        else if (next === "]") return (this.at++, items);
         else items.push(this.value(depth + 1));
       }
     }
@@ -64,7 +70,8 @@
         const next = this.peek();
         if (next === undefined) this.fail("an object without its }");
         if (next === ",") this.at++;
-        else if (next === "}") return this.at++, Object.fromEntries(entries); // never sets __proto__
+        else if (next === "}")
+          return (this.at++, Object.fromEntries(entries)); // never sets __proto__
         else {
           const key = next === '"' || next === "'" ? this.string() : this.word();
           if (this.peek() !== ":") this.fail(`no : after ${JSON.stringify(key)}`);

@@ -1,28 +1,10 @@
-// What the tools that draw shapes share: crowd-bounding-box, -polygon, -polyline, -line and -keypoint.
-// A shape is {label, points}; a box's points are two opposite corners.
+// What the tools that draw shapes share: how shapes are drawn, chosen, moved and deleted, by pointer and by keyboard.
 (function (crowd) {
   "use strict";
-  const { h, geometry } = crowd;
+  const { geometry } = crowd;
   const clone = (shapes) => structuredClone(shapes);
-  const some = (count, noun) => `${count} ${count === 1 ? noun : noun === "box" ? "boxes" : `${noun}s`}`;
 
-  class ShapeTool extends crowd.ImageTool {
-    static key = ""; // of the list in the answer
-    static noun = "";
-    static minimum = 1; // points
-    static maximum = Infinity;
-    static closed = false;
-    static box = false;
-
-    // Subclasses: {label, points} to what stands in the answer and back.
-    toJSON({ label, points }) {
-      return { label, vertices: points };
-    }
-
-    fromJSON({ label, vertices }) {
-      return { label, points: vertices };
-    }
-
+  class ShapeTool extends crowd.ShapeView {
     furnish() {
       this.shapes = [];
       this.chosen = -1; // the selected shape
@@ -35,73 +17,18 @@
       this.stage.upper.addEventListener("dblclick", (event) => this.doubled(this.stage.point(event), event));
     }
 
-    // ------------------------------------------------------------------ toolbar and words
-
-    makeModes() {
-      this.drawTool = this.tool("create", `Draw a ${this.constructor.noun}`, () => this.setMode("draw"), { "aria-pressed": "true" });
-      this.selectTool = this.tool("cursor", "Select and move", () => this.setMode("select"), { "aria-pressed": "false" });
-    }
-
-    makeMoreTools() {
-      this.deleteTool = this.tool("delete", "Delete", () => this.erase());
-      this.finishTool = this.tool("check", `Finish this ${this.constructor.noun}`, () => this.finish());
-      this.finishTool.classList.add("finish");
-      this.finishTool.append("Finish");
-      this.advice.append(this.finishTool);
-    }
-
-    setMode(mode) {
-      this.drop();
-      this.mode = mode;
-      this.hand(false);
-      this.redraw();
-    }
-
-    help() {
-      const { noun, box, maximum, closed } = this.constructor;
-      const drawn = box ? "draw a box: press at one corner, release at the other"
-        : maximum === 1 ? "place a point"
-          : maximum === 2 ? "draw a line: from its start to its end"
-            : `add a point; ${closed ? "the first point again, or " : ""}a double click ends the ${noun}`;
-      return [
-        ["press, drag", `${drawn}. On an edge or point of a ${noun}: move it`],
-        ["arrows, Shift arrows", "move the cross, or what is selected, by a step or by one pixel"],
-        ["Space", box ? "first corner, then second corner" : "add a point at the cross"],
-        ...(maximum > 2 ? [["Enter", `end the ${noun}`]] : []),
-        ["Esc", `give up the unfinished ${noun}, or deselect`],
-        ["[ and ]", `select the previous or next ${noun}`],
-        ...(maximum === 1 ? [] : [["V", "select the next point of what is selected"]]),
-        ["Delete", "delete what is selected"],
-      ];
-    }
-
-    describe({ label, points }) {
-      const { box, maximum } = this.constructor;
-      if (box) {
-        const { left, top, width, height } = this.toJSON({ label, points });
-        return `left ${left}, top ${top}, ${width} by ${height}`;
-      }
-      if (maximum === 1) return `at ${points[0].x}, ${points[0].y}`;
-      if (maximum === 2) return points.map((p) => `${p.x}, ${p.y}`).join(" to ");
-      return `${points.length} points`;
-    }
-
-    // "Cat 2": the second cat.
-    nameOf(index) {
-      const { label } = this.shapes[index];
-      const nth = this.shapes.slice(0, index + 1).filter((shape) => shape.label === label).length;
-      return `${label || this.constructor.noun} ${nth}`;
-    }
-
     // ------------------------------------------------------------------ state
 
     imageLoaded() {
       const initial = this.initialValue;
-      const list = Array.isArray(initial) ? initial : initial?.[this.constructor.key] ?? [];
+      const list = Array.isArray(initial) ? initial : (initial?.[this.constructor.key] ?? []);
       const labels = this.labelList();
       this.shapes = this.readShapes(list).filter(({ label }) => {
         // As the original: what has no matching label isn't shown.
-        if (!labels.includes(label)) crowd.report(`<${this.localName}>: no label is called ${JSON.stringify(label)}, so its initial value is left out`);
+        if (!labels.includes(label))
+          crowd.report(
+            `<${this.localName}>: no label is called ${JSON.stringify(label)}, so its initial value is left out`,
+          );
         return labels.includes(label);
       });
       this.initial = JSON.stringify(this.shapes);
@@ -116,10 +43,17 @@
       const shapes = [];
       for (const item of Array.isArray(list) ? list : []) {
         const shape = item && this.fromJSON(item);
-        const points = Array.isArray(shape?.points) ? shape.points.map((p) => ({ x: Number(p?.x), y: Number(p?.y) })) : [];
-        const sound = points.length >= this.constructor.minimum && points.every((p) => Number.isFinite(p.x) && Number.isFinite(p.y));
+        const points = Array.isArray(shape?.points)
+          ? shape.points.map((p) => ({ x: Number(p?.x), y: Number(p?.y) }))
+          : [];
+        const sound =
+          points.length >= this.constructor.minimum &&
+          points.every((p) => Number.isFinite(p.x) && Number.isFinite(p.y));
         if (sound) shapes.push({ label: String(shape.label ?? ""), points });
-        else crowd.report(`<${this.localName}>: an initial value isn't a ${this.constructor.noun}: ${JSON.stringify(item)}`);
+        else
+          crowd.report(
+            `<${this.localName}>: an initial value isn't a ${this.constructor.noun}: ${JSON.stringify(item)}`,
+          );
       }
       return shapes;
     }
@@ -127,7 +61,10 @@
     // The shapes were changed since `before`: one step for undo.
     commit(before) {
       const after = clone(this.shapes);
-      this.did(() => this.put(before), () => this.put(after));
+      this.did(
+        () => this.put(before),
+        () => this.put(after),
+      );
     }
 
     put(shapes) {
@@ -186,9 +123,16 @@
         const name = this.nameOf(this.chosen);
         this.shapes.splice(this.chosen, 1);
         this.chosen = this.vertex = -1;
-        this.say(`${name} deleted. ${some(this.shapes.length, noun)} left.`);
+        this.say(`${name} deleted. ${crowd.some(this.shapes.length, noun)} left.`);
       }
       this.commit(before);
+    }
+
+    setMode(mode) {
+      this.drop();
+      this.mode = mode;
+      this.hand(false);
+      this.redraw();
     }
 
     // ------------------------------------------------------------------ drawing
@@ -211,7 +155,11 @@
       let points = draft.points.map((point) => this.round(point));
       points = points.filter((point, index) => index === 0 || geometry.distance(point, points[index - 1]) > 0);
       const { left, top, right, bottom } = geometry.box(points);
-      if (box) points = [{ x: left, y: top }, { x: right, y: bottom }];
+      if (box)
+        points = [
+          { x: left, y: top },
+          { x: right, y: bottom },
+        ];
       const enough = box ? right > left && bottom > top : points.length >= minimum;
       if (!enough) {
         this.say(box ? "A box needs a width and a height." : `A ${noun} needs at least ${minimum} different points.`);
@@ -244,22 +192,6 @@
       return true;
     }
 
-    outline({ points }) {
-      if (!this.constructor.box) return points;
-      const { left, top, right, bottom } = geometry.box(points);
-      return [{ x: left, y: top }, { x: right, y: top }, { x: right, y: bottom }, { x: left, y: bottom }];
-    }
-
-    // A box has eight handles, clockwise from its upper left corner; others have their points.
-    handles(shape) {
-      if (!this.constructor.box) return shape.points;
-      const corners = this.outline(shape);
-      return corners.flatMap((a, index) => {
-        const b = corners[(index + 1) % 4];
-        return [a, { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 }];
-      });
-    }
-
     moveHandle(shape, index, point) {
       if (!this.constructor.box) {
         shape.points[index] = this.stage.clamp(point);
@@ -271,7 +203,10 @@
       if ([2, 3, 4].includes(index)) box.right = Math.max(x, box.left + 1);
       if ([0, 1, 2].includes(index)) box.top = Math.min(y, box.bottom - 1);
       if ([4, 5, 6].includes(index)) box.bottom = Math.max(y, box.top + 1);
-      shape.points = [{ x: box.left, y: box.top }, { x: box.right, y: box.bottom }];
+      shape.points = [
+        { x: box.left, y: box.top },
+        { x: box.right, y: box.bottom },
+      ];
     }
 
     // The whole shape, but not beyond the image's borders.
@@ -283,7 +218,8 @@
       shape.points = shape.points.map((p) => ({ x: p.x + x, y: p.y + y }));
     }
 
-    // What a press at the point means: {index, vertex} or null. Handles first, the selected shape first, the newest first.
+    // What a press at the point means: {index, vertex} or null. Handles before edges, the selected shape first, then
+    // the newest.
     hit(point, event, interior) {
       const order = [...this.shapes.keys()].reverse();
       if (this.chosen >= 0) order.unshift(this.chosen);
@@ -297,8 +233,11 @@
       const edge = this.stage.reach(event, 5, 10);
       for (const index of order) {
         const outline = this.outline(this.shapes[index]);
-        const touched = geometry.edges(outline, this.constructor.closed).some(([a, b]) => geometry.toSegment(point, a, b) <= edge);
-        if (touched || (interior && this.constructor.closed && geometry.inside(point, outline))) return { index, vertex: -1 };
+        const touched = geometry
+          .edges(outline, this.constructor.closed)
+          .some(([a, b]) => geometry.toSegment(point, a, b) <= edge);
+        if (touched || (interior && this.constructor.closed && geometry.inside(point, outline)))
+          return { index, vertex: -1 };
       }
       return null;
     }
@@ -318,7 +257,11 @@
       const { box, closed, maximum } = this.constructor;
       const { draft } = this;
       if (draft && !box) {
-        if (closed && draft.points.length > 2 && geometry.distance(point, draft.points[0]) <= this.stage.reach(event, 10, 20)) {
+        if (
+          closed &&
+          draft.points.length > 2 &&
+          geometry.distance(point, draft.points[0]) <= this.stage.reach(event, 10, 20)
+        ) {
           this.finish();
           return;
         }
@@ -406,7 +349,8 @@
       }
       const shape = this.shapes[this.chosen];
       if (box || maximum <= 2 || !shape) return;
-      const at = geometry.edges(shape.points, closed)
+      const at = geometry
+        .edges(shape.points, closed)
         .findIndex(([a, b]) => geometry.toSegment(point, a, b) <= this.stage.reach(event, 6, 12));
       if (at < 0 || shape.points.some((p) => geometry.distance(p, point) <= this.stage.reach(event, 8, 18))) return;
       const before = clone(this.shapes);
@@ -490,7 +434,8 @@
       } else if (box) {
         this.draft.points[1] = at;
         this.finish();
-      } else if (closed && this.draft.points.length > 2 && geometry.distance(at, this.draft.points[0]) < 1) this.finish();
+      } else if (closed && this.draft.points.length > 2 && geometry.distance(at, this.draft.points[0]) < 1)
+        this.finish();
       else {
         this.draft.points.push(at);
         this.say(`Point ${this.draft.points.length} at ${at.x}, ${at.y}`);
@@ -499,119 +444,6 @@
       // The next arrow moves the cross again, not what was just drawn.
       if (!this.draft) this.chosen = this.vertex = -1;
       this.redraw();
-    }
-
-    // ------------------------------------------------------------------ what is seen
-
-    redraw() {
-      super.redraw();
-      if (!this.deleteTool) return;
-      const { noun, maximum, minimum, box } = this.constructor;
-      const { draft, mode } = this;
-      this.drawTool.setAttribute("aria-pressed", String(mode === "draw"));
-      this.selectTool.setAttribute("aria-pressed", String(mode === "select"));
-      this.deleteTool.disabled = !draft && this.chosen < 0;
-      this.finishTool.hidden = !draft || box || maximum <= 2;
-      this.finishTool.disabled = !draft || draft.points.length < minimum;
-      this.hint.textContent = this.label === null ? "There is no label yet."
-        : draft && maximum > 2 ? `${draft.points.length} point${draft.points.length === 1 ? "" : "s"}. Enter or Finish ends the ${noun}, Esc gives it up.`
-          : draft && maximum === 2 && !box ? "Now the other end."
-            : box ? "Drag from one corner of the box to the other." : maximum === 1 ? "Click to place a point."
-              : maximum === 2 ? "Drag from one end of the line to the other." : `Click to place the points of the ${noun}.`;
-      if (this.stage.width) this.paint();
-      this.listShapes();
-    }
-
-    paint() {
-      const { svg, scale, cursor } = this.stage;
-      const parts = [];
-      this.shapes.forEach((shape, index) => parts.push(...this.drawing(shape, index === this.chosen, shape.label)));
-      if (this.draft) {
-        const preview = this.pointer && !this.press_ && !this.constructor.box ? [...this.draft.points, this.pointer] : this.draft.points;
-        parts.push(...this.drawing({ ...this.draft, points: preview }, true, null));
-      }
-      if (cursor) {
-        const r = 12 / scale;
-        for (const [width, color] of [[4, "#000"], [2, "#fff"]]) {
-          parts.push(h("svg:path", {
-            d: `M${cursor.x - r} ${cursor.y}h${2 * r}M${cursor.x} ${cursor.y - r}v${2 * r}`, stroke: color,
-            "stroke-width": width, "vector-effect": "non-scaling-stroke",
-          }));
-        }
-      }
-      svg.replaceChildren(...parts);
-    }
-
-    drawing(shape, chosen, tag) {
-      const { scale } = this.stage;
-      const { closed, maximum, box } = this.constructor;
-      const color = this.colorFor(shape.label);
-      const outline = this.outline(shape);
-      const open = tag === null && !box; // a draft that isn't closed yet
-      const d = `M${outline.map((p) => `${p.x} ${p.y}`).join("L")}${closed && !open ? "Z" : ""}`;
-      const parts = [];
-      if (maximum > 1) {
-        // A dark line under the coloured one, so that it shows on any image.
-        parts.push(h("svg:path", { d, fill: "none", stroke: "#000", "stroke-opacity": 0.5, "stroke-width": 5, "vector-effect": "non-scaling-stroke" }));
-        parts.push(h("svg:path", {
-          d, fill: closed ? color : "none", "fill-opacity": chosen ? 0.25 : 0.1, stroke: color, "stroke-width": chosen ? 3.5 : 2.5,
-          "vector-effect": "non-scaling-stroke",
-        }));
-      }
-      const shown = chosen || maximum === 1 ? (tag === null ? shape.points : this.handles(shape)) : [];
-      shown.forEach((point, index) => {
-        const picked = chosen && index === this.vertex && tag !== null;
-        parts.push(h("svg:circle", {
-          cx: point.x, cy: point.y, r: (picked ? 8 : chosen ? 6.5 : 5) / scale, fill: picked || (maximum === 1 && !chosen) ? color : "#fff",
-          stroke: picked ? "#fff" : maximum === 1 && !chosen ? "#fff" : color, "stroke-width": 2, "vector-effect": "non-scaling-stroke",
-        }));
-      });
-      if (tag) parts.push(this.tag(outline, tag, color));
-      return parts;
-    }
-
-    tag(outline, text, color) {
-      const { scale, width, height } = this.stage;
-      const size = 13 / scale;
-      const { left, top } = this.constructor.maximum === 1 ? { left: outline[0].x + size * 0.7, top: outline[0].y + size * 0.7 } : geometry.box(outline);
-      const wide = (text.length * 0.62 + 0.8) * size;
-      const x = Math.max(0, Math.min(left, width - wide));
-      const y = Math.min(Math.max(top, size * 1.35), height);
-      return h("svg:g", {},
-        h("svg:rect", { x, y: y - size * 1.35, width: wide, height: size * 1.35, fill: "#16191f", "fill-opacity": 0.85, stroke: color, "stroke-width": 1.5, "vector-effect": "non-scaling-stroke" }),
-        h("svg:text", { x: x + size * 0.4, y: y - size * 0.38, "font-size": size, "font-family": "ui-monospace, monospace", fill: "#fff", textLength: wide - size * 0.8, lengthAdjust: "spacingAndGlyphs" }, text));
-    }
-
-    listShapes() {
-      if (!this.list || this.press_) return; // not while something is dragged
-      const { noun } = this.constructor;
-      const state = JSON.stringify([this.shapes, this.chosen, this.labels]);
-      if (state === this.listed) return;
-      this.listed = state;
-      const focused = this.shadowRoot.activeElement?.dataset?.shape;
-      const items = this.shapes.map((shape, index) => {
-        const swatch = h("span", { class: "swatch" });
-        swatch.style.background = this.colorFor(shape.label);
-        const pick = h("button", {
-          type: "button", class: "pick", "aria-pressed": String(index === this.chosen), "data-shape": index,
-          onclick: () => {
-            this.select(index);
-            this.stage.view.focus({ preventScroll: true });
-          },
-        }, swatch, h("span", {}, this.nameOf(index), " ", h("small", {}, this.describe(shape))));
-        const remove = h("button", {
-          type: "button", "aria-label": `Delete ${this.nameOf(index)}`,
-          onclick: () => {
-            this.select(index);
-            this.erase();
-            (this.list.querySelector("button") ?? this.stage.view).focus();
-          },
-        }, "×");
-        return h("li", {}, pick, remove);
-      });
-      this.list.hidden = items.length === 0;
-      this.list.replaceChildren(h("h3", {}, some(items.length, noun)), h("ul", {}, ...items));
-      if (focused !== undefined) this.list.querySelector(`[data-shape="${focused}"]`)?.focus();
     }
 
     // ------------------------------------------------------------------ answer
@@ -643,7 +475,10 @@
     }
 
     get problem() {
-      return super.problem || (this.draft ? `Finish the ${this.constructor.noun} that you began, or give it up with Esc.` : "");
+      return (
+        super.problem ||
+        (this.draft ? `Finish the ${this.constructor.noun} that you began, or give it up with Esc.` : "")
+      );
     }
   }
 

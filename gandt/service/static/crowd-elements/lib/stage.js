@@ -8,7 +8,10 @@
   crowd.stageSheet = crowd.sheet(`
     .stage { position: relative; min-width: 0; }
     .view { overflow: auto; max-width: 100%; background: var(--crowd-raised); outline-offset: 2px; }
-    .sheet { position: relative; overflow: hidden; touch-action: none; cursor: crosshair; user-select: none; -webkit-user-select: none; }
+    .sheet {
+      position: relative; overflow: hidden; touch-action: none; cursor: crosshair; user-select: none;
+      -webkit-user-select: none;
+    }
     .sheet.moving { cursor: grab; }
     .sheet.over { cursor: move; }
     .sheet.close { image-rendering: pixelated; }
@@ -51,11 +54,15 @@
       upper.addEventListener("pointercancel", (event) => this.up(event, true));
       upper.addEventListener("pointerleave", () => (this.hovering = null));
       upper.addEventListener("contextmenu", (event) => event.preventDefault());
-      this.view.addEventListener("wheel", (event) => {
-        if (!event.ctrlKey && !event.metaKey) return;
-        event.preventDefault();
-        this.zoomBy(event.deltaY < 0 ? 1.25 : 0.8, event);
-      }, { passive: false });
+      this.view.addEventListener(
+        "wheel",
+        (event) => {
+          if (!event.ctrlKey && !event.metaKey) return;
+          event.preventDefault();
+          this.zoomBy(event.deltaY < 0 ? 1.25 : 0.8, event);
+        },
+        { passive: false },
+      );
     }
 
     // The image is there: its size is known.
@@ -185,7 +192,9 @@
     // The step of an arrow key: about ten pixels of the screen, or with Shift one pixel of the image.
     step(event) {
       const size = event.shiftKey ? 1 : Math.max(1, Math.round(10 / this.scale));
-      const [x, y] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [0, 0];
+      const [x, y] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [
+        0, 0,
+      ];
       return x || y ? { x: x * size, y: y * size } : null;
     }
 

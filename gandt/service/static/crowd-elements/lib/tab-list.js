@@ -6,7 +6,9 @@
   crowd.tabSheet = crowd.sheet(`
     [role="tablist"] { display: flex; flex-wrap: wrap; border-bottom: 1px solid var(--crowd-faint); }
     [role="tab"] { border: 0; background: none; padding: 0.625rem 1rem; border-bottom: 3px solid transparent; }
-    [role="tab"][aria-selected="true"] { border-color: var(--crowd-accent); color: var(--crowd-accent); font-weight: 600; }
+    [role="tab"][aria-selected="true"] {
+      border-color: var(--crowd-accent); color: var(--crowd-accent); font-weight: 600;
+    }
     [role="tabpanel"] { padding: 0.75rem 0; }
   `);
 

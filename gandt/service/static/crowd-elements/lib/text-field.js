@@ -5,9 +5,18 @@
 
   class TextField extends crowd.CrowdControl {
     static attributes = {
-      "allowed-pattern": "string", "auto-focus": "boolean", "auto-validate": "boolean", disabled: "boolean",
-      "error-message": "string", label: "string", "max-length": "number", "min-length": "number", name: "string",
-      placeholder: "string", required: "boolean", value: "string",
+      "allowed-pattern": "string",
+      "auto-focus": "boolean",
+      "auto-validate": "boolean",
+      disabled: "boolean",
+      "error-message": "string",
+      label: "string",
+      "max-length": "number",
+      "min-length": "number",
+      name: "string",
+      placeholder: "string",
+      required: "boolean",
+      value: "string",
     };
     static styles = `
       :host { display: block; margin: 0.5rem 0; max-width: 40rem; }
@@ -56,7 +65,9 @@
       const outside = [...this.internals.labels].map((label) => label.textContent.trim()).join(" ");
       const spoken = this.label ? null : outside || this.getAttribute("aria-label") || this.placeholder || this.name;
       for (const [attribute, value] of Object.entries({
-        "aria-label": spoken, placeholder: this.placeholder || null, maxlength: this.maxLength,
+        "aria-label": spoken,
+        placeholder: this.placeholder || null,
+        maxlength: this.maxLength,
         required: this.required ? "" : null,
       })) {
         if (value === null) field.removeAttribute(attribute);
@@ -67,7 +78,8 @@
     }
 
     typed() {
-      this.counter.textContent = this.maxLength === null ? `${this.value.length}` : `${this.value.length} of ${this.maxLength}`;
+      this.counter.textContent =
+        this.maxLength === null ? `${this.value.length}` : `${this.value.length} of ${this.maxLength}`;
       if (this.error.textContent) this.complain(this.problem);
     }
 
@@ -94,7 +106,7 @@
     }
 
     get value() {
-      return this.built || this.field ? this.field.value : this.pending ?? this.getAttribute("value") ?? "";
+      return this.built || this.field ? this.field.value : (this.pending ?? this.getAttribute("value") ?? "");
     }
 
     set value(text) {
@@ -129,12 +141,15 @@
       const called = this.label || this.getAttribute("aria-label") || this.placeholder || this.name;
       let problem = "";
       if (value === "") problem = this.required ? `Fill in ${called ? `“${called}”` : "this field"}.` : "";
-      else if (this.minLength !== null && value.length < this.minLength) problem = `Enter at least ${this.minLength} characters.`;
-      else if (this.maxLength !== null && value.length > this.maxLength) problem = `Enter at most ${this.maxLength} characters.`;
+      else if (this.minLength !== null && value.length < this.minLength)
+        problem = `Enter at least ${this.minLength} characters.`;
+      else if (this.maxLength !== null && value.length > this.maxLength)
+        problem = `Enter at most ${this.maxLength} characters.`;
       else if (!this.field.validity.valid) problem = this.field.validationMessage;
       else if (this.autoValidate && this.allowedPattern) {
         const pattern = this.pattern();
-        if (pattern && ![...value].every((character) => pattern.test(character))) problem = "Some characters are not allowed here.";
+        if (pattern && ![...value].every((character) => pattern.test(character)))
+          problem = "Some characters are not allowed here.";
       }
       return problem && (this.errorMessage || problem);
     }

@@ -9,7 +9,7 @@
     return made;
   };
 
-  // light-dark() follows the page's color-scheme. Every pair of text and background below has a contrast of 4.5 or more.
+  // light-dark() follows the page's color-scheme. Every text has a contrast of 4.5 or more.
   const tokens = crowd.sheet(`
     :where(html) {
       --crowd-text: light-dark(#16191f, #e9ebed);

@@ -10,18 +10,27 @@
     static attributes = { header: "string", name: "string" };
     static styles = `
       :host { display: block; margin: 0 0 1rem; }
-      .layout { display: grid; grid-template-columns: minmax(12rem, 17rem) minmax(0, 1fr); gap: 1.25rem; align-items: start; }
+      .layout {
+        display: grid; grid-template-columns: minmax(12rem, 17rem) minmax(0, 1fr); gap: 1.25rem; align-items: start;
+      }
       .layout.bare { grid-template-columns: minmax(0, 1fr); }
-      .awsui-app-layout__navigation { border-right: 1px solid var(--crowd-faint); padding-right: 1rem; overflow-wrap: break-word; }
+      .awsui-app-layout__navigation {
+        border-right: 1px solid var(--crowd-faint); padding-right: 1rem; overflow-wrap: break-word;
+      }
       summary { font-weight: 600; cursor: pointer; padding: 0.375rem 0; }
       .annotation-header { margin: 0 0 0.75rem; font-size: 1.25rem; line-height: 1.3; }
-      .annotation-area { display: grid; grid-template-columns: minmax(0, auto) minmax(11rem, 16rem); gap: 1.25rem; align-items: start; justify-content: start; }
+      .annotation-area {
+        display: grid; grid-template-columns: minmax(0, auto) minmax(11rem, 16rem); gap: 1.25rem;
+        align-items: start; justify-content: start;
+      }
       .annotation-area.wide { grid-template-columns: minmax(0, 1fr) minmax(11rem, 15rem); }
       .target { min-width: 0; overflow-wrap: break-word; }
       .category-picker-wrapper { min-width: 0; }
       @media (max-width: 900px) {
         .layout, .annotation-area, .annotation-area.wide { grid-template-columns: minmax(0, 1fr); gap: 0.75rem; }
-        .awsui-app-layout__navigation { border-right: 0; border-bottom: 1px solid var(--crowd-faint); padding: 0 0 0.5rem; }
+        .awsui-app-layout__navigation {
+          border-right: 0; border-bottom: 1px solid var(--crowd-faint); padding: 0 0 0.5rem;
+        }
         .annotation-header { font-size: 1.125rem; }
       }
     `;
@@ -35,17 +44,31 @@
       // Folded on a phone, where the image should be the first thing.
       const folded = window.matchMedia("(max-width: 900px)").matches;
       this.guide = h("details", { open: !folded }, h("summary", {}, "Instructions"), this.brief);
-      this.aside = h("aside", { class: "awsui-app-layout__navigation", "aria-label": "Instructions" }, this.guide, this.more);
+      this.aside = h(
+        "aside",
+        { class: "awsui-app-layout__navigation", "aria-label": "Instructions" },
+        this.guide,
+        this.more,
+      );
       this.heading = h("h2", { class: "annotation-header", id: "header" });
       this.error = h("p", { class: "error", id: "error" });
       this.area = h("div", { class: "annotation-area" });
       this.target = h("div", { class: "target" });
       this.picker = h("div", { class: "category-picker-wrapper" });
       this.area.append(this.target, this.picker);
-      this.layout = h("div", { class: "layout awsui-app-layout" }, this.aside,
-        h("section", { "aria-labelledby": "header" }, this.heading, this.error, this.area, h("slot")));
+      this.layout = h(
+        "div",
+        { class: "layout awsui-app-layout" },
+        this.aside,
+        h("section", { "aria-labelledby": "header" }, this.heading, this.error, this.area, h("slot")),
+      );
       this.shadowRoot.append(this.layout, this.full);
-      new MutationObserver(() => this.arrange()).observe(this, { childList: true, subtree: true, attributes: true, attributeFilter: ["header"] });
+      new MutationObserver(() => this.arrange()).observe(this, {
+        childList: true,
+        subtree: true,
+        attributes: true,
+        attributeFilter: ["header"],
+      });
       this.furnish();
       this.arrange();
     }
@@ -85,13 +108,16 @@
       (this.focusTarget?.() ?? this.shadowRoot.querySelector("button, input"))?.focus(options);
     }
 
-    // Whether a key pressed anywhere on the page is meant for this widget: it has the focus, or it is the page's only one
-    // and nobody is typing.
+    // Whether a key pressed anywhere on the page is meant for this widget: it has the focus, or it is the page's only
+    // one and nobody is typing.
     hears(event) {
       if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return false;
       const path = event.composedPath();
-      const typing = path[0].matches?.("textarea, select, [contenteditable], input:not([type=radio], [type=checkbox], [type=range])");
-      if (typing || this.getRootNode().querySelector?.("dialog[open]") || this.full.open || this.dialogOpen) return false;
+      const typing = path[0].matches?.(
+        "textarea, select, [contenteditable], input:not([type=radio], [type=checkbox], [type=range])",
+      );
+      if (typing || this.getRootNode().querySelector?.("dialog[open]") || this.full.open || this.dialogOpen)
+        return false;
       if (path.includes(this)) return true;
       const widgets = [...document.querySelectorAll("*")].filter((element) => element instanceof CrowdWidget);
       return widgets.length === 1 && widgets[0] === this;
@@ -115,14 +141,22 @@
     legend { font-weight: 600; padding: 0; margin-bottom: 0.5rem; }
     .options { display: flex; flex-direction: column; gap: 0.5rem; max-height: 70vh; overflow: auto; padding: 4px; }
     .option {
-      display: flex; align-items: center; gap: 0.625rem; min-height: 2.75rem; padding: 0.375rem 0.75rem; cursor: pointer;
-      border: 1px solid var(--crowd-line); border-radius: 0.375rem; background: var(--crowd-surface); overflow-wrap: anywhere;
+      display: flex; align-items: center; gap: 0.625rem; min-height: 2.75rem; padding: 0.375rem 0.75rem;
+      cursor: pointer;
+      border: 1px solid var(--crowd-line); border-radius: 0.375rem; background: var(--crowd-surface);
+      overflow-wrap: anywhere;
     }
     .option:hover { background: var(--crowd-raised); }
-    .option:has(:checked) { background: var(--crowd-chosen); border-color: var(--crowd-accent); box-shadow: inset 0 0 0 1px var(--crowd-accent); }
+    .option:has(:checked) {
+      background: var(--crowd-chosen); border-color: var(--crowd-accent);
+      box-shadow: inset 0 0 0 1px var(--crowd-accent);
+    }
     .option span { flex: 1; }
     .option input { width: 1.125rem; height: 1.125rem; flex: none; margin: 0; accent-color: var(--crowd-accent); }
-    kbd { color: var(--crowd-quiet); font: 0.8125rem ui-monospace, monospace; border: 1px solid var(--crowd-faint); border-radius: 0.25rem; padding: 0 0.375rem; }
+    kbd {
+      color: var(--crowd-quiet); font: 0.8125rem ui-monospace, monospace; border: 1px solid var(--crowd-faint);
+      border-radius: 0.25rem; padding: 0 0.375rem;
+    }
     @media (pointer: coarse) { kbd { display: none; } }
     @media (max-width: 900px) { .options { max-height: none; } }
   `);
