@@ -8,11 +8,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.spatial.distance import cdist
 from scipy.stats import trim_mean
 
 from gandt import EmbeddingStore, filter_by_similarity
 from gandt.candidates import estimate_recall
+from gandt.candidates.duplicates import find_duplicates, near_pairs, threshold_page
 from gandt.candidates.rules import RULES
 from gandt.candidates.seeds import read_seeds
 from gandt.candidates.similar import lower_bounds
@@ -20,6 +22,7 @@ from gandt.candidates.trimmed import count_threshold
 from gandt.embedding.store import EMBEDDED, Record, Vectors, Writer
 from gandt.errors import InputError
 
+DESCRIPTION = {"model": "t", "weights": "", "precision": "fp32", "preprocessing": {}, "dtype": "float32", "licence": ""}
 CLASSES = ["cat", "dog", "bird", "fish", "tree"]
 
 
@@ -275,3 +278,46 @@ def test_vectors_of_several_parts_act_as_one_array() -> None:
     np.testing.assert_array_equal(np.concatenate([block for _, block in vectors.chunks(3)]), whole)
     with pytest.raises(IndexError):
         vectors[[10]]
+
+
+def test_duplicates_are_grouped_around_the_biggest(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(40, 16))
+    vectors[1] = vectors[0] + 0.05 * rng.normal(size=16)  # near
+    vectors[3] = vectors[2] + 0.8 * rng.normal(size=16)  # not so near
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    records = [Record(f"{row:02}", f"{row}", 10 + (row == 1), 10, EMBEDDED, "", row, "1") for row in range(40)]
+    records.append(Record("copy", "5", 10, 10, EMBEDDED, "", -1, "1"))
+    with Writer(str(tmp_path / "store"), DESCRIPTION | {"dim": 16}) as writer:
+        writer.write(records, vectors)
+    store = EmbeddingStore.open(str(tmp_path / "store"))
+    table = find_duplicates(store)
+    assert table[["group", "item", "kind"]].to_numpy().tolist() == [
+        [0, "01", "representative"],
+        [0, "00", "near"],
+        [1, "05", "representative"],
+        [1, "copy", "exact"],
+    ]
+    unit = vectors - vectors.mean(axis=0)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    np.testing.assert_allclose(table["similarity"], [1, unit[0] @ unit[1], 1, 1], atol=1e-5)
+    assert find_duplicates(store, threshold=None)["item"].tolist() == ["05", "copy"]
+    expected = {(i, j) for i in range(40) for j in range(i + 1, 40) if unit[i] @ unit[j] >= 0.3}
+    pairs = near_pairs(store, 0.3)
+    assert set(zip(pairs["row"], pairs["other"], strict=True)) == expected
+    with pytest.raises(InputError, match="between 0 and 1"):
+        find_duplicates(store, threshold=0.0)
+    assert len(find_duplicates(make_store(tmp_path / "far", 2, 64, 2.0), threshold=0.99)) == 0
+
+
+def test_the_page_of_pairs_shows_pictures_and_trusts_no_name(tmp_path: Path) -> None:
+    name = str(tmp_path / "<script>alert(1)<|script>.png")
+    Image.new("RGB", (9, 9), "red").save(name)
+    vectors = np.array([[1, 0, 0], [0.99, 0.1, 0], [0, 1, 0], [0, 0, 1.0]])
+    items = [name, str(tmp_path / "gone.png"), "c", "d"]
+    with Writer(str(tmp_path / "store"), DESCRIPTION | {"dim": 3}) as writer:
+        writer.write([Record(item, item, 9, 9, EMBEDDED, "", row, "1") for row, item in enumerate(items)], vectors)
+    threshold_page(EmbeddingStore.open(str(tmp_path / "store")), str(tmp_path / "page.html"))
+    page = (tmp_path / "page.html").read_text()
+    assert "data:image/jpeg;base64," in page and "&lt;script&gt;" in page and "<script>" not in page
+    assert "(the picture is gone)" in page
