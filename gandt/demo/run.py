@@ -30,6 +30,7 @@ EXPLORE = 0.05
 TARGET = 0.95
 # what the bill is compared with: so many answers about every image of the pool, Ground Truth's own default
 USUAL_ANSWERS = 3
+SET_ASIDE_SHOWN = 10
 DECISIONS = ("keep", "explore", "discard")
 
 
@@ -116,7 +117,13 @@ def run_demo(
     store = _embed(pool, folder)
     pool = _readable(pool, store.items)
     set_aside = store.items.loc[store.items["status"] != "embedded", ["item", "reason"]]
-    done("Pool and vectors", _about_pool(pool, store, len(set_aside)), *({"note": note} for note in pool.notes))
+    done("Pool and vectors", _about_pool(pool, store, len(set_aside)))
+    if len(set_aside):
+        named = set_aside.head(SET_ASIDE_SHOWN)
+        left = len(set_aside) - len(named)
+        done(f"Set aside, and the run goes on{f' ({left} more in set-aside.csv)' if left else ''}", *_rows(named))
+    if pool.notes:
+        done("To know", *({"note": note} for note in pool.notes))
 
     candidates = gandt.filter_by_similarity(store, pool.seeds, explore=EXPLORE, seed=seed)
     candidates = candidates[candidates["item"].isin(set(pool.images))].reset_index(drop=True)
@@ -232,6 +239,10 @@ def _about_pool(pool: Pool, store: gandt.EmbeddingStore, set_aside: int) -> dict
         "model": store.description["model"],
         "vector": f"{store.vectors.shape[1]} numbers",
     }
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _counts(labels: pd.DataFrame) -> dict[str, Any]:
