@@ -416,11 +416,44 @@ def test_keys_work_in_another_script(work):
     assert worker.labels() == [["Yes"], ["No"]]
 
 
-def test_an_answer_taken_up_again_is_shown(work):
-    worker = work("image-grid")
-    worker.page.evaluate("document.querySelector('crowd-form').restore({'labels-10': '[\"dog\"]'})")
-    assert worker.tile(0).get_by_role("button", name="dog", exact=True, pressed=True).count() == 1
-    assert worker.page.locator(".count").inner_text() == "1 of 4 answered"
+BOX = {"height": 20, "label": "dog", "left": 1, "top": 2, "width": 30}
+DRAWN, EMPTY = (
+    json.dumps({"boundingBoxes": boxes, "inputImageProperties": {"height": 200, "width": 400}}) for boxes in ([BOX], [])
+)
+CLUSTER = ["Outlier", "birds", "birds", "birds"]
+
+
+@pytest.mark.parametrize(
+    ("template", "answer", "labels", "selector", "count"),
+    [
+        (
+            "image-grid",
+            {f"labels-1{n}": '["dog"]' for n in range(4)},
+            [["dog"]] * 4,
+            "[data-label=dog][aria-pressed=true]",
+            4,
+        ),
+        ("free-text", {"labels-10": '["a"]', "labels-11": '["b"]'}, [["a"], ["b"]], "textarea", 2),
+        (
+            "cluster",
+            {f"labels-1{n}": json.dumps([label]) for n, label in enumerate(CLUSTER)},
+            [[label] for label in CLUSTER],
+            ".struck",
+            1,
+        ),
+        ("boxes", {"boxes-0": DRAWN}, [[DRAWN]], ".box", 1),
+        ("boxes", {"boxes-0": EMPTY}, [[EMPTY]], ".choice[data-other][aria-pressed=true]", 1),
+    ],
+)
+def test_an_answer_taken_up_again_is_shown_and_stays(work, template, answer, labels, selector, count):
+    worker = work(template)
+    worker.page.evaluate("answer => document.querySelector('crowd-form').restore(answer)", answer)
+    worker.page.wait_for_timeout(50)
+    assert worker.page.locator(selector).count() == count
+    written = worker.page.evaluate("[...document.querySelectorAll('textarea, #cluster-name')].map(each => each.value)")
+    assert written == {"free-text": ["a", "b"], "cluster": ["birds"]}.get(template, [])
+    worker.submit()
+    assert worker.labels() == labels
 
 
 def test_nothing_jumps_while_answering(work):

@@ -5,7 +5,7 @@
 //   answer(tile, labels) → what its hidden input holds (labels: those chosen), "" or [] for none yet
 //   load(tile, answer)   shows an answer given earlier
 //   key(event, tile, key) → true where it dealt with a key (its digit or letter is the third)
-//   missing              the message while answers are missing
+//   missing()            the message while answers are missing
 //   count(tiles)         the words beside the progress bar
 //   start()              called once all is set up
 //   first                the element to focus first
@@ -159,7 +159,7 @@
     if (large) large.close();
     go(tiles.indexOf(missing[0]));
     const rest = missing.length > 1 ? `${missing.length} ${noun}s have` : `${noun} ${tiles.length > 1 ? `${current + 1} ` : ""}has`;
-    say(`Not submitted: ${gandt.missing || `${tiles.length > 1 ? "" : "the "}${rest} no answer yet.`}`);
+    say(`Not submitted: ${gandt.missing ? gandt.missing() : `${tiles.length > 1 ? "" : "the "}${rest} no answer yet.`}`);
     return false;
   }
 
