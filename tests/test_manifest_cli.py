@@ -43,11 +43,13 @@ def test_from_a_folder_of_images_to_a_checked_manifest(tmp_path, pool, s3) -> No
     made = run(
         *("build", pool, "s3://bucket/job.manifest", "--per-page", 3, "--category", "cat", "--category", "dog"),
         *("--other", "neither", "--gold", gold, "--gold-rate", 0.2, "--gold-record", record),
-        *("--upload", "s3://bucket/pool", "--set", "header=Which?"),
+        *("--upload", "s3://bucket/pool", "--set", "header=Which?", "--positive", pool / "0.png"),
     )
     assert "torn.jpg" in made.stderr
     first = next(read_lines("s3://bucket/job.manifest", s3=s3))
-    assert first["header"] == "Which?" and json.loads(first["source"])[0]["event_names"] == ["cat", "dog"]
+    head = json.loads(first["source"])[0]
+    assert first["header"] == "Which?" and head["event_names"] == ["cat", "dog"]
+    assert head["positive_examples"][0].startswith("s3://bucket/pool/")
     table = tables.read_table(str(record))
     assert table["label"].tolist() == ["cat"] and table["item"][0].startswith("s3://bucket/pool/")
     problems = facts("check", "s3://bucket/job.manifest", "--label-attribute", "animal", "--online", code=1)

@@ -28,12 +28,12 @@ def build(
     per_page: Annotated[int, typer.Option(help="Items on one worker's page.")] = 1,
     category: Annotated[list[str] | None, typer.Option(help="A category to choose from; once for each.")] = None,
     other: Annotated[str | None, typer.Option(help='Name of the category for "none of these".')] = None,
-    positive: Annotated[list[str] | None, typer.Option(help="Address of a positive example.")] = None,
-    negative: Annotated[list[str] | None, typer.Option(help="Address of a negative example.")] = None,
+    positive: Annotated[list[str] | None, typer.Option(help="A positive example, an address or a file.")] = None,
+    negative: Annotated[list[str] | None, typer.Option(help="A negative example, an address or a file.")] = None,
     gold: Annotated[str | None, typer.Option(help="Table of items whose label is known: item, label.")] = None,
     gold_rate: Annotated[float, typer.Option(help="Share of shown tiles that are gold.")] = 0.1,
     gold_record: Annotated[str | None, typer.Option(help="Table to record in which tiles are gold.")] = None,
-    upload: Annotated[str | None, typer.Option(help="Send local items to this s3:// prefix first.")] = None,
+    upload: Annotated[str | None, typer.Option(help="Send local files to this s3:// prefix first.")] = None,
     text: Annotated[bool, typer.Option("--text", help="The items are texts, not addresses.")] = False,
     carry: Annotated[list[str] | None, typer.Option(help="A column of the table to carry along as a key.")] = None,
     set_: Annotated[
@@ -66,13 +66,16 @@ def build(
         table = read_table(gold, required=["item", "label"])
         known = dict(zip(table["item"].astype(str), table["label"].astype(str), strict=True))
     if upload is not None:
-        sent = send([*items, *known], upload)
+        sent = send([*items, *known, *(positive or []), *(negative or [])], upload)
         for row in sent.set_aside.itertuples():
             note(f"set aside: {row.item}: {row.reason}")
         where = sent.uris
         items = [where[item] for item in items if item in where]
         known = {where[item]: label for item, label in known.items() if item in where}
         extra = {where[item]: keys for item, keys in extra.items() if item in where}
+        positive, negative = (
+            [where[item] for item in examples or [] if item in where] for examples in (positive, negative)
+        )
     made = build_manifest(
         items,
         per_page=per_page,
