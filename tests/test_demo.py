@@ -64,6 +64,8 @@ def test_bad_images_are_set_aside_by_name(finished: DemoResult) -> None:
     aside = table(finished, "set-aside.csv")
     assert {Path(item).name for item in aside["item"]} == {"broken ü.png", "empty.jpg"}
     assert (aside["reason"] != "").all()
+    (stage,) = [stage for stage in finished.stages if "Set aside" in stage.title]
+    assert {row["item"] for row in stage.rows} == set(aside["item"])
     assert finished.set_aside == 2
 
 

@@ -7,6 +7,19 @@ import typer
 from gandt.cli import Json, app, note, show_json, show_table
 
 
+WRITTEN = {
+    "report.html": "the report, to open in a browser",
+    "labels.csv": "labels",
+    "relabel.csv": "what to ask again",
+    "workers.csv": "workers",
+    "answers.csv": "answers",
+    "candidates.csv": "candidates",
+    "s3/gandt-demo/manifests": "manifests",
+    "s3/gandt-demo/jobs": "the jobs' S3 trees",
+    "store": "embedding store",
+}
+
+
 @app.command()
 def demo(
     out: Annotated[
@@ -41,13 +54,7 @@ def demo(
     if json_:
         show_json(asdict(result))
     else:
-        show_table(
-            "Written",
-            [
-                {"what": "everything", "where": result.out},
-                {"what": "report, to open in a browser", "where": result.report},
-            ],
-        )
+        show_table("Written", [{"what": what, "where": f"{result.out}/{name}"} for name, what in WRITTEN.items()])
         note(f"Done in {result.seconds:.0f} seconds.")
 
 
