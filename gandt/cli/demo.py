@@ -6,7 +6,6 @@ import typer
 
 from gandt.cli import Json, app, note, show_json, show_table
 
-
 WRITTEN = {
     "report.html": "the report, to open in a browser",
     "labels.csv": "labels",
