@@ -144,6 +144,13 @@ def test_talks_with_the_portal_that_holds_its_sandboxed_frame(crowd_pages):
     frame.get_by_text("The lease is over.").wait_for()
     frame.get_by_role("button", name="Submit").click()
     page.wait_for_function("messages.length === 3")
+    page.evaluate("frames[0].postMessage({type: 'crowd-form-rejected'}, '*')")
+    page.evaluate("frames[0].postMessage({type: 'crowd-form-watch'}, '*')")
+    frame.get_by_role("textbox").press("End")
+    frame.get_by_role("textbox").press("!")
+    page.wait_for_function("messages.length === 5")
+    seen = [data for _, data in page.evaluate("messages.slice(3)")]
+    assert seen == [{"type": "crowd-activity"}, {"type": "crowd-form-draft", "answer": {"a": "before!"}}]
 
 
 def test_restores_an_earlier_answer(crowd_pages):

@@ -33,10 +33,11 @@
   // "#1F77B4", "#abc" or "rgb(…)" as "#1f77b4"; null for what is no colour.
   crowd.hex = function hex(color) {
     const probe = document.createElement("canvas").getContext("2d");
-    probe.fillStyle = "#010203";
-    probe.fillStyle = String(color);
-    const opaque = probe.fillStyle;
-    if (opaque === "#010203" && String(color).toLowerCase() !== "#010203") return null;
-    return /^#[0-9a-f]{6}$/.test(opaque) ? opaque : null;
+    const read = ["#000000", "#ffffff"].map((start) => {
+      probe.fillStyle = start;
+      probe.fillStyle = String(color); // leaves it as it was for what is no colour
+      return probe.fillStyle;
+    });
+    return read[0] === read[1] && /^#[0-9a-f]{6}$/.test(read[0]) ? read[0] : null;
   };
 })(window.crowdElements);

@@ -46,6 +46,35 @@
     return document.querySelector("crowd-form") ?? widget?.shadowRoot?.querySelector("crowd-form") ?? null;
   };
 
+  const REST = 1000; // ms without a change after which a draft is sent
+  const BEAT = 5000; // ms between two signs of life
+
+  // For a portal that keeps drafts (a worker goes on at another device) and counts time without pauses: it can't see
+  // into a frame of another origin.
+  let watched = false;
+  function watch() {
+    if (watched) return;
+    watched = true;
+    let timer = null;
+    const changed = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        const form = crowd.form();
+        if (form && !form.busy) send(window.parent, { type: "crowd-form-draft", answer: form.answer });
+      }, REST);
+    };
+    for (const type of ["input", "change"]) document.addEventListener(type, changed);
+    let last = -BEAT;
+    const alive = () => {
+      if (performance.now() - last < BEAT) return;
+      last = performance.now();
+      send(window.parent, { type: "crowd-activity" });
+    };
+    for (const type of ["pointerdown", "pointermove", "keydown", "scroll", "wheel"]) {
+      window.addEventListener(type, alive, { capture: true, passive: true });
+    }
+  }
+
   // What the portal may ask of the page. Only the window that holds the frame is heard.
   crowd.listenToPortal = function listenToPortal() {
     if (window.parent === window) return;
@@ -56,6 +85,7 @@
       if (type === "crowd-form-request-submit") form?.requestSubmit();
       else if (type === "crowd-form-restore" && answer) form?.restore(answer);
       else if (type === "crowd-theme") crowd.applyTheme(theme);
+      else if (type === "crowd-form-watch") watch();
     });
     send(window.parent, { type: "crowd-form-ready" });
   };

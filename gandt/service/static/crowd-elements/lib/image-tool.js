@@ -23,6 +23,7 @@
       font-weight: 600;
     }
     .gap { width: 0.5rem; }
+    .toolbar input { width: 6rem; accent-color: var(--crowd-accent); }
     .advice { display: flex; flex-wrap: wrap; align-items: center; gap: 0.25rem 0.75rem; min-height: 2.75rem; }
     .hint { color: var(--crowd-quiet); font-size: 0.875rem; margin: 0.25rem 0; min-height: 1.25rem; }
     .swatch {

@@ -299,17 +299,18 @@
       this.finishTool.disabled = (this.draft?.length ?? 0) < 3;
       this.slider.value = this.size;
       this.slider.disabled = this.mode === "polygon";
-      this.hint.textContent =
-        this.label === null
-          ? "There is no label yet."
-          : this.draft
-            ? `${crowd.some(this.draft.length, "point")}. Enter or Finish fills the polygon, Esc gives it up.`
-            : {
-                brush: "Paint over what the label names.",
-                eraser: "Erase what was painted too much.",
-                polygon: "Click around what the label names.",
-              }[this.mode];
+      this.hint.textContent = this.hintText();
       this.paintOver();
+    }
+
+    hintText() {
+      if (this.src && !this.stage.width) return "The image is being loaded.";
+      if (this.label === null) return "There is no label yet.";
+      if (this.draft) {
+        return `${crowd.some(this.draft.length, "point")}. Enter or Finish fills the polygon, Esc gives it up.`;
+      }
+      if (this.mode === "brush") return "Paint over what the label names.";
+      return this.mode === "eraser" ? "Erase what was painted too much." : "Click around what the label names.";
     }
 
     // The brush's ring, the polygon under way, and the keyboard's cross.

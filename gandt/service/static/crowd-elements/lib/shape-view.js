@@ -107,29 +107,29 @@
     redraw() {
       super.redraw();
       if (!this.deleteTool) return;
-      const { noun, maximum, minimum, box } = this.constructor;
+      const { maximum, minimum, box } = this.constructor;
       const { draft, mode } = this;
       this.drawTool.setAttribute("aria-pressed", String(mode === "draw"));
       this.selectTool.setAttribute("aria-pressed", String(mode === "select"));
       this.deleteTool.disabled = !draft && this.chosen < 0;
       this.finishTool.hidden = !draft || box || maximum <= 2;
       this.finishTool.disabled = !draft || draft.points.length < minimum;
-      this.hint.textContent =
-        this.label === null
-          ? "There is no label yet."
-          : draft && maximum > 2
-            ? `${crowd.some(draft.points.length, "point")}. Enter or Finish ends the ${noun}, Esc gives it up.`
-            : draft && maximum === 2 && !box
-              ? "Now the other end."
-              : box
-                ? "Drag from one corner of the box to the other."
-                : maximum === 1
-                  ? "Click to place a point."
-                  : maximum === 2
-                    ? "Drag from one end of the line to the other."
-                    : `Click to place the points of the ${noun}.`;
+      this.hint.textContent = this.hintText();
       if (this.stage.width) this.paint();
       this.listShapes();
+    }
+
+    hintText() {
+      const { noun, maximum, box } = this.constructor;
+      if (this.src && !this.stage.width) return "The image is being loaded.";
+      if (this.label === null) return "There is no label yet.";
+      if (this.draft && maximum > 2) {
+        return `${crowd.some(this.draft.points.length, "point")}. Enter or Finish ends the ${noun}, Esc gives it up.`;
+      }
+      if (box) return "Drag from one corner of the box to the other.";
+      if (maximum === 1) return "Click to place a point.";
+      if (maximum > 2) return `Click to place the points of the ${noun}.`;
+      return this.draft ? "Now the other end." : "Drag from one end of the line to the other.";
     }
 
     paint() {
