@@ -219,7 +219,11 @@ def test_a_form_of_several_fields_can_be_told_which_counts(tmp_path) -> None:
     job = tmp_path / "j"
     response(job, 0, answer("w", {"color": {"red": True, "blue": False}, "shape": {"round": True}}))
     manifest(job, {"source-ref": "s3://b/0.jpg"})
-    assert read_answers(str(job))["label"].tolist() == ["red"]
+    read = read_output(str(job))
+    assert read.answers["label"].tolist() == ["red"]
+    assert read.set_aside["reason"][0].startswith("the field 'shape' of 1 forms isn't part of the answer")
+    with pytest.raises(InputError, match=r"field 'size'; the forms' fields are: color, shape"):
+        read_answers(str(job), answer_field="size")
     assert read_answers(str(job), answer_field="shape")["label"].tolist() == ["round"]
 
 

@@ -57,28 +57,28 @@ def chosen(value: Any) -> list[str]:
 
 
 def answer_labels(form: dict[str, Any], field: str | None = None) -> list[str]:
-    """Return the labels that a worker gave to an object of one item, from the form's fields.
+    """Return the labels that a worker gave to an object of one item; ``field`` is :func:`answer_field`'s by default."""
+    name = field if field is not None else answer_field(form)
+    return chosen(form.get(name)) if name is not None else []
 
-    Without ``field``, the fields of gandt's own templates come first, then a classifier's output, then radio buttons
-    and boxes, then a field called ``label`` or ``labels``, then the first field that isn't empty. A ``workerComment``
-    is never an answer.
+
+def answer_field(form: dict[str, Any]) -> str | None:
+    """Return the name of the field that holds the answer about an object of one item, None where there is none.
+
+    The fields of gandt's own templates come first, then a classifier's output, then radio buttons and boxes, then a
+    field called ``label`` or ``labels``, then the first field that isn't empty. A ``workerComment`` is never an answer.
     """
-    if field is not None:
-        return chosen(form.get(field))
-    fields = {name: value for name, value in form.items() if name != "workerComment"}
-    if any(name in fields for name in TILE_FIELDS):  # gandt's own templates
-        return tile_labels(fields, 0)
-    for value in fields.values():  # a classifier's own output
+    fields = {name: value for name, value in form.items() if name != "workerComment" and value is not None}
+    for name in TILE_FIELDS:  # gandt's own templates
+        if name in fields:
+            return name
+    for name, value in fields.items():  # a classifier's own output
         if isinstance(value, dict) and ("label" in value or "labels" in value):
-            return chosen(value)
-    for value in fields.values():  # radio buttons and boxes
+            return name
+    for name, value in fields.items():  # radio buttons and boxes
         if isinstance(value, dict) and value and all(isinstance(flag, bool) for flag in value.values()):
-            return chosen(value)
-    for name in ("label", "labels", *fields):
-        labels = chosen(fields.get(name))
-        if labels:
-            return labels
-    return []
+            return name
+    return next((name for name in ("label", "labels", *fields) if chosen(fields.get(name))), None)
 
 
 def tile_labels(form: dict[str, Any], index: Any) -> list[str]:

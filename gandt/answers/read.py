@@ -1,5 +1,6 @@
 """Read a labeling job's output into the answers table."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from gandt import storage, templates
-from gandt.answers.content import answer_labels, item_of, tile_labels
+from gandt.answers.content import answer_field as choose_field
+from gandt.answers.content import answer_labels, chosen, item_of, tile_labels
 from gandt.answers.files import Answer, Job, Reader, line_page, natural
 from gandt.errors import InputError
 from gandt.templates import Header
@@ -88,7 +90,8 @@ def read_output(
     s3 : optional
         A boto3 S3 client.
     answer_field : str, optional
-        The form field that holds the answer, where a form has several; see :func:`gandt.answers.content.answer_labels`.
+        The form field that holds the answer, where a form has several. By default
+        :func:`gandt.answers.content.answer_field` chooses, and ``set_aside`` tells what it left.
     template : str, optional
         The template that was answered (a name of gandt's own, a path or an address); its header says what the fields
         mean.
@@ -98,7 +101,7 @@ def read_output(
     Raises
     ------
     InputError, StorageError
-        As in :func:`read_answers`; InputError too for a template without a header.
+        As in :func:`read_answers`; InputError too for a template without a header, or a field that no form has.
     """
     header = _header(template)
     reader = Reader(output, s3)
@@ -114,19 +117,29 @@ def read_output(
         )
     rows: list[dict[str, Any]] = []
     asked: list[tuple[str, str, str]] = []
+    unread: Counter[tuple[str, str]] = Counter()  # job and form field
     for job in reader.jobs.values():
         for data_object in sorted({**job.objects, **job.responses, **job.requests, **job.labels}, key=natural):
             items = _items(job, data_object)
+            alone = len(items) == 1 and not line_page(job.objects.get(data_object, {}))
             asked += [(item, job.name, data_object) for item in dict.fromkeys(items.values())]
             for answer in _first_answers(job, data_object, reader.aside):
-                given = list(
-                    _given(answer.form, items, line_page(job.objects.get(data_object, {})), header, answer_field)
-                )
+                name = answer.job or job.name
+                given, fields = _given(answer.form, items, alone, header, answer_field)
+                unread.update((name, other) for other in answer.form.keys() - fields if chosen(answer.form[other]))
                 for item, labels in given:
                     if not labels:
                         reason = f"no answer about {item}"
                         reader.aside.append((answer.file, data_object, answer.worker, reason))
-                    rows += [_row(item, answer, label, answer.job or job.name, data_object) for label in labels]
+                    rows += [_row(item, answer, label, name, data_object) for label in labels]
+    if answer_field is not None and not rows:
+        have = ", ".join(sorted({name for _, name in unread})) or "none"
+        raise InputError(
+            f"no form in {output} has an answer in the field {answer_field!r}; the forms' fields are: {have}"
+        )
+    for (name, other), count in sorted(unread.items()):
+        reason = f"the field {other!r} of {count:,} forms isn't part of the answer; to read it instead, name it"
+        reader.aside.append((f"job {name}", "", "", reason))
     return JobOutput(
         _table(rows),
         pd.DataFrame(asked, columns=["item", "job", "data_object"], dtype=str).drop_duplicates(ignore_index=True),
@@ -189,22 +202,18 @@ def _seconds(moment: Any) -> float:
 
 
 def _given(
-    form: dict[str, Any],
-    items: dict[int, str],
-    page: list[dict[str, Any]],
-    header: Header | None,
-    answer_field: str | None,
-) -> Iterator[tuple[str, list[str]]]:
-    """Yield (item, labels) for every item of a data object."""
-    told = header.labels(form) if header is not None else None
-    alone = not page and len(items) == 1
-    for index, item in items.items():
-        if told is not None:
-            yield item, told.get(index, [])
-        elif alone:
-            yield item, answer_labels(form, answer_field)
-        else:
-            yield item, tile_labels(form, index)
+    form: dict[str, Any], items: dict[int, str], alone: bool, header: Header | None, field: str | None
+) -> tuple[list[tuple[str, list[str]]], set[str]]:
+    """Return (item, labels) for every item of a data object, and the names of the fields that were read for it."""
+    if header is not None:
+        told = header.labels(form)
+        names = {name for name in form if any(output.index(name) is not None for output in header.outputs)}
+        return [(item, told.get(index, [])) for index, item in items.items()], names
+    if alone:
+        name = field if field is not None else choose_field(form)
+        return [(item, answer_labels(form, name)) for item in items.values()], {name} if name is not None else set()
+    names = {f"{kind}-{index}" for kind in ("labels", "boxes") for index in items}
+    return [(item, tile_labels(form, index)) for index, item in items.items()], names
 
 
 def _row(item: str, answer: Answer, label: str, job: str, data_object: str) -> dict[str, Any]:
