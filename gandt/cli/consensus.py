@@ -27,11 +27,14 @@ def _consolidate(
     items: str | None = None,
     previous: str | None = None,
     classifier: str | None = None,
+    several: bool = False,
+    none: str | None = None,
     **options: Any,
 ) -> Any:
     import warnings
+    from functools import partial
 
-    from gandt.consensus import consolidate
+    from gandt.consensus import consolidate, consolidate_sets
     from gandt.consensus.table import read_answers_table
     from gandt.tables import read_table
 
@@ -39,9 +42,15 @@ def _consolidate(
     asked = read_table(items, required=["item"]) if items else None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        result = consolidate(
+        truth: dict[Any, Any] = {}
+        if known is not None:
+            truth = (
+                known.groupby("item")["label"].agg(list).to_dict() if several else dict(known[["item", "label"]].values)
+            )
+        function: Any = partial(consolidate_sets, none=none) if several else consolidate
+        result = function(
             read_answers_table(answers),
-            gold=dict(zip(known["item"], known["label"], strict=True)) if known is not None else None,
+            gold=truth or None,
             items=list(asked["item"]) if asked is not None else None,
             previous=read_table(previous) if previous else None,
             classifier=read_table(classifier) if classifier else None,
@@ -71,27 +80,48 @@ def consensus(
     classifier: Annotated[
         str | None, typer.Option(help="Table of a classifier's probabilities: item, one column per category.")
     ] = None,
+    several: Annotated[bool, typer.Option(help="An answer may name several labels, one row each.")] = False,
+    none: Annotated[
+        str | None, typer.Option(help="With --several: the label that says none of the categories.")
+    ] = None,
+    exclude_below: Annotated[
+        float | None, typer.Option(help="Exclude workers whose whole interval of reliability lies under this.")
+    ] = None,
+    ask_next: Annotated[
+        str | None, typer.Option("--next", help="Where to write which items to ask again, and from how many workers.")
+    ] = None,
+    cap: Annotated[int, typer.Option(help="With --next: most answers per item.")] = 9,
+    per_round: Annotated[int, typer.Option(help="With --next: most workers to ask in one round.")] = 2,
     json_: Json = False,
 ) -> None:
     """Turn answers into labels: one label, confidence and status per item.
 
-    Example: gandt consensus answers.parquet --out labels.csv --gold gold.csv --target 0.95
+    Example: gandt consensus answers.parquet --out labels.csv --gold gold.csv --target 0.95 --next ask.csv
     """
+    from gandt.consensus.redundancy import next_round
+    from gandt.consensus.workers import to_exclude
     from gandt.tables import write_table
 
-    result = _consolidate(
-        answers,
-        gold,
-        items,
-        method=method,
-        categories=category,
-        target=target,
-        min_answers=min_answers,
-        exclude=exclude or (),
-        previous=previous,
-        classifier=classifier,
-    )
+    options: dict[str, Any] = {
+        "method": method,
+        "categories": category,
+        "target": target,
+        "min_answers": min_answers,
+        "previous": previous,
+        "classifier": classifier,
+        "several": several,
+        "none": none,
+    }
+    left_out = list(exclude or ())
+    result = _consolidate(answers, gold, items, exclude=left_out, **options)
+    if exclude_below is not None:
+        named = [name for name in to_exclude(result.workers, exclude_below) if name not in left_out]
+        if named:
+            note(f"excluded for a reliability under {exclude_below:g}: {', '.join(named)}")
+            result = _consolidate(answers, gold, items, exclude=[*left_out, *named], **options)
     write_table(result.labels, out)
+    if ask_next:
+        write_table(next_round(result, target=target, cap=cap, per_round=per_round, least=min_answers), ask_next)
     if workers:
         write_table(result.workers, workers)
     counts = result.labels["status"].value_counts()
@@ -145,3 +175,50 @@ def workers(
     show_table(f"Workers ({len(rows)})", brief[:50])
     if len(rows) > 50:
         note(f"{len(rows) - 50} more; write them all with --out")
+
+
+@app.command()
+def plan(
+    items: Annotated[str, typer.Argument(help="How many items, or a table of them (.parquet, .csv, .jsonl).")],
+    per_page: Annotated[int, typer.Option(help="Items on a page: one object, and one task per worker.")] = 20,
+    workers: Annotated[int, typer.Option(help="Answers per item (of the first round, with --until-sure).")] = 3,
+    until_sure: Annotated[
+        bool, typer.Option(help="Ask on, one answer at a time, until the target is reached.")
+    ] = False,
+    target: Annotated[float, typer.Option(help="With --until-sure: confidence at which an item is done.")] = 0.95,
+    cap: Annotated[int, typer.Option(help="With --until-sure: most answers per item.")] = 9,
+    classes: Annotated[int, typer.Option(help="Number of label categories.")] = 4,
+    skill: Annotated[float, typer.Option(help="Expected accuracy of the workers.")] = 0.85,
+    gold_rate: Annotated[float, typer.Option(help="Share of the tiles that are gold.")] = 0.0,
+    seconds: Annotated[float, typer.Option(help="Seconds for one answer.")] = 3.0,
+    prices: Annotated[
+        str | None, typer.Option(help="Your price list (JSON); default: Ground Truth's, see the docs.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Foretell a job's objects, judgements, hours and price, with an interval.
+
+    Example: gandt plan 3200 --per-page 20 --workers 2 --until-sure --prices prices.json
+    """
+    from gandt.cost import GROUND_TRUTH, read_prices
+    from gandt.cost import plan as foretell
+    from gandt.tables import read_table
+
+    count = int(items) if items.isdigit() else len(read_table(items))
+    result = foretell(
+        count,
+        per_page=per_page,
+        workers=workers,
+        until_sure=until_sure,
+        target=target,
+        cap=cap,
+        classes=classes,
+        skill=skill,
+        gold_rate=gold_rate,
+        seconds=seconds,
+        prices=read_prices(prices) if prices else GROUND_TRUTH,
+    ).as_dict()
+    if json_:
+        show_json(result)
+    else:
+        show_table("Plan", [{"": name, "value": value} for name, value in result.items()])

@@ -33,6 +33,8 @@ class Voice:
         For which items there are probabilities.
     sharpness : float
         β.
+    weight : float
+        How much of a voice it is: the share of the classes' entropy that it resolves, from 0 (tells nothing) to 1.
     """
 
     def __init__(self, crowd: Crowd, probabilities: pd.DataFrame) -> None:
@@ -58,6 +60,7 @@ class Voice:
         self._logs = np.log(np.maximum(spoken, _LEAST))
         self.sharpness = 1.0
         self._bias = np.zeros(len(crowd.classes))
+        self._weigh()
 
     def calibrate(self, probabilities: Floats) -> None:
         """Move β and b to where the calibrated voice foretells ``probabilities``, shape (items, classes), best."""
@@ -77,6 +80,15 @@ class Voice:
         bounds = [(0.0, 5.0)] + [(-10.0, 10.0)] * len(self._bias)
         found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 20}).x
         self.sharpness, self._bias = float(found[0]), found[1:]
+        self._weigh()
+
+    def _weigh(self) -> None:
+        calibrated = _log_softmax(self.sharpness * self._logs + self._bias)
+        shares = np.exp(calibrated)
+        mean = shares.mean(axis=0) if len(shares) else np.ones(1)
+        possible = -float((mean * np.log(np.maximum(mean, _LEAST))).sum())
+        left = -float((shares * calibrated).sum()) / max(len(shares), 1)
+        self.weight = min(max(1 - left / possible, 0.0), 1.0) if possible > _LEAST else 0.0
 
     def log_prior(self, log_prior: Floats) -> Floats:
         """Give each item its prior, shape (items, states): the voice where it speaks, else ``log_prior`` (states,)."""

@@ -24,7 +24,7 @@ from gandt.consensus.reliability import worker_table
 from gandt.consensus.weighted import weighted
 from gandt.errors import InputError
 
-_UNSEEN = "\0unseen"
+_UNSEEN = ("\0one", "\0two")  # stand-ins for classes, where answers name fewer than two
 
 METHODS: dict[str, Callable[[Crowd, Limits], Fit]] = {
     "auto": hierarchical,
@@ -36,6 +36,7 @@ METHODS: dict[str, Callable[[Crowd, Limits], Fit]] = {
     "ground-truth": ground_truth,
     **{name: partial(crowd_kit, name) for name in AGGREGATORS},
 }
+_DOUBT = 1e-6
 # these count votes in one pass, or aren't ours, so they have no place for a classifier's voice
 _DEAF = ("majority", "certainty", "weighted", *AGGREGATORS)
 
@@ -173,24 +174,23 @@ def consolidate(
         raise InputError(f"the method {method} has no place for a classifier's probabilities; use auto")
     given: dict[str, Any] = {"items": items, "gold": gold, "exclude": exclude, "previous": previous}
     crowd = encode(answers, categories=categories, **given)
-    alone = len(crowd.classes) == 1
-    if alone:  # a model needs something else that the truth might be
-        crowd = encode(answers, categories=(*crowd.classes, _UNSEEN), **given)
+    seen = crowd.classes
+    if len(seen) < 2:  # a model needs something else that the truth might be
+        crowd = encode(answers, categories=(*seen, *_UNSEEN[len(seen) :]), **given)
+        classifier = None
     if classifier is not None:
-        crowd = replace(crowd, voice=Voice(crowd, classifier.assign(**{_UNSEEN: 0.0}) if alone else classifier))
+        crowd = replace(crowd, voice=Voice(crowd, classifier))
     limits = Limits(iterations, tolerance)
     fit, probabilities, correlation = solve(crowd, method, limits, correlation)
     warn_unless_converged([fit], method)
     kept = ~crowd.gold
-    voices = crowd.voices()
     probabilities = probabilities[kept]
-    seen = crowd.classes[:1] if alone else crowd.classes
     probabilities = probabilities[:, : len(seen)]
     labels = _labels(crowd, kept, probabilities, seen, method)
     if method == "certainty":
         certain = (labels["votes"] >= min_agreeing) & (labels["votes"] > min_share * labels["workers"])
     else:
-        certain = (labels["confidence"] >= target) & (voices[kept] >= min_answers)
+        certain = (labels["confidence"] >= target) & (crowd.speakers()[kept] >= min_answers)
     labels.insert(
         3, "status", np.where(labels["workers"] == 0, "unanswered", np.where(certain, "confident", "relabel"))
     )
@@ -212,7 +212,10 @@ def solve(crowd: Crowd, method: str, limits: Limits, correlation: float | None) 
     fit = METHODS[method](crowd, limits)
     if correlation is None:
         correlation = fit_correlation(crowd, lambda blind: METHODS[method](blind, limits))
-    return fit, discount(fit.probabilities, crowd.voices(), correlation), correlation
+    probabilities = discount(fit.probabilities, crowd.voices(), correlation)
+    # nothing that people say is certain, however many say it
+    probabilities = (1 - _DOUBT) * probabilities + _DOUBT / probabilities.shape[1]
+    return fit, probabilities, correlation
 
 
 def warn_unless_converged(fits: Sequence[Fit], method: str) -> None:
@@ -238,8 +241,10 @@ def _labels(crowd: Crowd, kept: Bools, probabilities: Floats, classes: tuple[str
     votes = crowd.votes()[kept]
     total = row_sum(votes).astype(np.int64)
     rows = np.arange(len(total))
-    chosen = best(probabilities)
     answered = total > 0
+    if not classes:
+        votes, probabilities, classes = np.zeros((len(total), 1)), np.zeros((len(total), 1)), ("",)
+    chosen = best(probabilities)
     names = np.array(classes, dtype=object)[chosen]
     names[~answered] = None
     return pd.DataFrame(

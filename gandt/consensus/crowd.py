@@ -29,6 +29,7 @@ Names = npt.NDArray[np.object_]
 
 # crowd-kit's names of the columns beside ours
 _ALIASES = {"item": ("item", "task"), "worker": ("worker", "performer"), "label": ("label",)}
+_TELLING = 0.25  # share of the entropy that a classifier must resolve to count as a speaker
 _SET_ASIDE = ["row", "item", "worker", "label", "reason"]
 
 
@@ -94,9 +95,16 @@ class Crowd:
         return np.asarray(self.matrix @ picked)
 
     def voices(self) -> Floats:
-        """How many spoke on each item, the classifier included, shape (items,)."""
+        """How many spoke on each item, the classifier included as far as it tells something, shape (items,)."""
         spoken = row_sum(self.votes())
-        return spoken if self.voice is None else spoken + self.voice.speaks
+        return spoken if self.voice is None else spoken + self.voice.speaks * self.voice.weight
+
+    def speakers(self) -> Ints:
+        """Count the answers per item, and a classifier that tells something as one more, shape (items,)."""
+        spoken = row_sum(self.votes()).astype(np.int32)
+        if self.voice is not None and self.voice.weight >= _TELLING:
+            spoken += self.voice.speaks
+        return spoken
 
     def counts(self, probabilities: Floats) -> Floats:
         """Sum the items' ``probabilities`` over each pair's answers, shape (pairs, classes)."""

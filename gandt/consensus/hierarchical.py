@@ -45,13 +45,11 @@ def hierarchical(crowd: Crowd, limits: Limits) -> Fit:
     own = np.arange(len(crowd.pair_label)), crowd.pair_label
     worker, label = crowd.pair_worker, crowd.pair_label
     active = crowd.active[worker].astype(float)
-    weight = _weights(crowd)
-    answers = crowd.by_worker(crowd.counts(weight)[:, 0])
-    shares = (crowd.start() * weight)[~crowd.gold].sum(axis=0)
-    shares /= max(shares.sum(), 1e-9)
-    asked = weight[~crowd.gold].sum()
+    votes = crowd.start()
+    taught = _teaching(crowd, votes)  # only a classifier's voice changes from turn to turn
 
     def m_step(states: Floats) -> tuple[Floats, Floats]:
+        weight, answers, shares = taught if crowd.voice is None else _teaching(crowd, votes)
         states = states * weight
         probabilities = crowd.by_class(states)
         counts = crowd.counts(probabilities)
@@ -79,22 +77,31 @@ def hierarchical(crowd: Crowd, limits: Limits) -> Fit:
         guesses = np.bincount(label, (crowd.counts(hard.sum(axis=1)[:, None])[:, 0]) * active, minlength=classes) + 1.0
         guesses /= guesses.sum()
         vague = _CLUE * likelihood + (1 - _CLUE) * guesses[label][:, None]
-        share = (hard[~crowd.gold].sum() + _HARD[0]) / (asked + sum(_HARD))
-        mass = probabilities[~crowd.gold].sum(axis=0) + _PRIOR + _SHARES * asked * shares
+        share = (hard[~crowd.gold].sum() + _HARD[0]) / (shares.sum() + sum(_HARD))
+        mass = probabilities[~crowd.gold].sum(axis=0) + _PRIOR + _SHARES * shares
         prior = np.log(mass / mass.sum())
         log_prior = np.concatenate([prior + np.log1p(-share), prior + np.log(share)])
         return np.log(np.hstack([likelihood, vague])), log_prior
 
     share = _HARD[0] / sum(_HARD)
-    start = crowd.start()
-    return maximise(crowd, m_step, start=np.hstack([start * (1 - share), start * share]), limits=limits)
+    return maximise(crowd, m_step, start=np.hstack([votes * (1 - share), votes * share]), limits=limits)
 
 
-def _weights(crowd: Crowd) -> Floats:
-    """Weigh items by what they teach, shape (items, 1): of n voices n - 1 can be compared with another, of gold all."""
-    answers = crowd.voices()
-    weight = np.where(crowd.gold, 1.0, np.maximum(answers - 1, 0) / np.maximum(answers, 1))
-    return np.asarray(weight[:, None])
+def _teaching(crowd: Crowd, votes: Floats) -> tuple[Floats, Floats, Floats]:
+    """Weigh items by what they teach: of n voices n - 1 can be compared with another, of gold items all.
+
+    Returns
+    -------
+    weight : float array, shape (items, 1)
+    answers : float array, shape (workers,)
+        Each worker's answers, so weighted.
+    shares : float array, shape (classes,)
+        The votes' shares per item, so weighted and summed over the items that aren't gold.
+    """
+    voices = crowd.voices()
+    weight = np.where(crowd.gold, 1.0, np.maximum(voices - 1, 0) / np.maximum(voices, 1))[:, None]
+    answers = crowd.by_worker(crowd.counts(weight)[:, 0])
+    return weight, answers, (votes * weight)[~crowd.gold].sum(axis=0)
 
 
 def _logit(share: Floats | float) -> Floats:

@@ -108,8 +108,7 @@ def consolidate_sets(
     relevance = np.stack(columns, axis=1)
     labels = _labels(relevance, chosen, item, classes, none)
     labels.insert(0, "item", flat.items)
-    voices = parts[0][0].voices()
-    certain = (labels["confidence"] >= target) & (voices >= min_answers)
+    certain = (labels["confidence"] >= target) & (parts[0][0].speakers() >= min_answers)
     labels.insert(
         3, "status", np.where(labels["workers"] == 0, "unanswered", np.where(certain, "confident", "relabel"))
     )

@@ -70,7 +70,7 @@ def next_round(
     labels = consensus.labels
     crowd = consensus.crowd
     kept = ~crowd.gold
-    voices = crowd.voices()[kept]
+    voices = crowd.speakers()[kept]
     answers = labels["workers"].to_numpy()
     confidence = labels["confidence"].fillna(0.0).to_numpy()
     classes = max(len(consensus.classes), 2)

@@ -55,6 +55,8 @@ def posterior(worker: Ints, right: Floats, workers: int, classes: int, prior: Fl
     float array, shape (workers, 2)
         Parameters of the Beta that has the posterior's mode-based mean and curvature.
     """
+    if not workers:
+        return np.zeros((0, 2))
     wrong = (1 - right) / max(classes - 1, 1)
     answers = np.bincount(worker, minlength=workers)
     accuracy = prior[:, 0] / prior.sum(axis=1)
