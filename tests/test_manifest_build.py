@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from gandt import storage, tables
+from gandt import embed, storage, tables
 from gandt.errors import ContractError, InputError, StorageError
 from gandt.manifest import build_manifest, items_of
 
@@ -172,16 +173,21 @@ def test_items_from_tables_are_those_to_be_asked_about(tmp_path) -> None:
     labels = pd.DataFrame(
         {"item": ["a", "b", "c"], "label": ["x", "y", None], "status": ["confident", "relabel", "unanswered"]}
     )
-    store = pd.DataFrame({"item": ["a", "b"], "status": ["set aside", "embedded"]})
     for name, table, wanted in (
         ("c.csv", candidates, ["a", "c"]),
         ("l.parquet", labels, ["b", "c"]),
-        ("p.jsonl", store[["item"]], ["a", "b"]),
+        ("p.jsonl", labels[["item"]], ["a", "b", "c"]),
     ):
         tables.write_table(table, str(tmp_path / name))
         assert items_of(str(tmp_path / name)) == wanted
-    tables.write_table(store, str(tmp_path / "store/items.parquet"))
-    assert items_of(str(tmp_path / "store")) == ["b"]
+
+
+def test_items_from_an_embedding_store_are_what_is_embedded(tmp_path) -> None:
+    for number in range(2):
+        Image.new("RGB", (30, 30), (90 * number, 40, 200)).save(tmp_path / f"{number}.png")
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    embed(str(tmp_path), str(tmp_path / "store"))
+    assert items_of(str(tmp_path / "store")) == [str(tmp_path / "0.png"), str(tmp_path / "1.png")]
 
 
 def test_sources_without_items_are_named(tmp_path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from gandt import storage, tables
+from gandt.embedding import EmbeddingStore
 from gandt.errors import InputError
 from gandt.images import EXTENSIONS
 from gandt.manifest.lines import line_items, read_lines
@@ -41,8 +42,8 @@ def items_of(source: str, *, s3: Any = None) -> list[str]:
         items = _from_table(tables.read_table(source, required=["item"], s3=s3))
     elif storage.is_s3(source):
         items = _images(source.rstrip("/") + "/", s3)
-    elif (Path(source) / "items.parquet").is_file():
-        items = _from_table(tables.read_table(str(Path(source) / "items.parquet"), required=["item"]))
+    elif (Path(source) / "store.json").is_file():
+        items = _from_table(EmbeddingStore.open(source).items)
     elif Path(source).is_dir():
         items = _images(str(Path(source).absolute()), None)
     else:
