@@ -5,6 +5,7 @@ calibrate as with every other method, each worker gets the accuracy that crowd-k
 Wawa and ZeroBasedSkill don't run with scikit-learn 1.9, and are left out; ``weighted`` is of their kind.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,9 @@ def crowd_kit(name: str, crowd: Crowd, limits: Limits) -> Fit:
     if name != "glad":
         options["random_state"] = 0
     model = getattr(aggregation, AGGREGATORS[name])(**options)
-    probabilities = _probabilities(model, table, crowd)
+    with warnings.catch_warnings():  # of its own use of pandas, which is nothing that a user can mend
+        warnings.simplefilter("ignore")
+        probabilities = _probabilities(model, table, crowd)
 
     own = np.arange(len(crowd.pair_label)), crowd.pair_label
     answers = crowd.by_worker(crowd.counts(np.ones((len(crowd.items), 1)))[:, 0])
