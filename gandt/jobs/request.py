@@ -120,10 +120,17 @@ def _limit_problems(value: Any, shape: Any, path: str) -> Iterator[str]:
     if size is not None and "max" in rules and size > rules["max"]:
         yield f"{path} is over its limit of {rules['max']}"
     if isinstance(value, str):
-        if "pattern" in rules and not re.fullmatch(rules["pattern"], value):
+        if "pattern" in rules and not _matches(rules["pattern"], value):
             yield f"{path} {value!r} doesn't match {rules['pattern']}"
         if "enum" in rules and value not in rules["enum"]:
             yield f"{path} {value!r} is none of {', '.join(rules['enum'])}"
+
+
+def _matches(pattern: str, value: str) -> bool:
+    try:
+        return re.fullmatch(pattern, value) is not None
+    except re.error:  # some patterns use Java's \p{...}, which only the service can judge
+        return True
 
 
 def _contract_problems(request: Mapping[str, Any]) -> Iterator[str]:
