@@ -97,6 +97,7 @@ def filter_by_similarity(
             raise InputError(f"{name} is a share between 0 and 1, not {share}")
     if rule not in RULES:
         raise InputError(f"there is no rule {rule!r}; choose from {', '.join(RULES)}")
+    seeds = {label: store.names(items) for label, items in seeds.items()}
     labels = [label for label, items in seeds.items() if len(items)]
     wanted = np.array([label != other for label in labels], bool)
     if not wanted.any():

@@ -14,7 +14,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -190,13 +190,18 @@ class EmbeddingStore:
     def _row_of(self) -> pd.Series:
         return self.items.set_index("item")["row"]
 
+    def names(self, items: Iterable[str]) -> list[str]:
+        """Return items as the store names them: a relative local path becomes the absolute one, the rest stays."""
+        known = self._row_of.index
+        return [item if item in known or storage.is_s3(item) else str(Path(item).absolute()) for item in items]
+
     def rows(self, items: Sequence[str]) -> Array:
         """Return the row of each item's vector.
 
         Parameters
         ----------
         items : sequence of str
-            Items as the store names them.
+            Items; local ones may be relative paths.
 
         Returns
         -------
@@ -207,14 +212,14 @@ class EmbeddingStore:
         InputError
             When an item isn't in the store, or was set aside; the sentence names it.
         """
-        found: pd.Series[Any] = self._row_of.reindex(list(items))
+        found: pd.Series[Any] = self._row_of.reindex(self.names(items))
         if found.isna().any():
             item = items[int(np.flatnonzero(found.isna())[0])]
             raise InputError(f"{item} is not in the store {self.path}; embed it first: gandt embed SOURCE {self.path}")
         rows: Array = found.to_numpy(np.int64)
         if (rows < 0).any():
             item = items[int(np.flatnonzero(rows < 0)[0])]
-            reason = str(self.items.set_index("item").at[item, "reason"])
+            reason = str(self.items.set_index("item").at[self.names([item])[0], "reason"])
             raise InputError(f"{item} has no vector in the store {self.path}: it was set aside ({reason})")
         return rows
 
