@@ -1,14 +1,18 @@
+import contextlib
 import io
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from gandt.errors import InputError, StorageError
+from gandt.images import BadImageError
 from gandt.manifest import set_cors, upload, upload_images
-from gandt.manifest.copies import strip_jpeg, strip_png
+from gandt.manifest.copies import carry_out, plan, strip_jpeg, strip_png
 
 GPS = 0x8825
 
@@ -206,8 +210,6 @@ def test_stripping_a_turned_picture(tmp_path, s3) -> None:
 
 @pytest.mark.parametrize("strip", [strip_jpeg, strip_png])
 def test_broken_structures_are_refused_not_mangled(tmp_path, strip) -> None:
-    from gandt.images import BadImageError
-
     whole = Path(picture(tmp_path / ("a.jpg" if strip is strip_jpeg else "a.png"))).read_bytes()
     for length in range(0, len(whole) - 1, 7):
         try:
@@ -215,6 +217,21 @@ def test_broken_structures_are_refused_not_mangled(tmp_path, strip) -> None:
         except BadImageError:
             continue
         assert len(whole) - length < 12 and kept  # only the end mark itself may be cut
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    head=st.sampled_from([b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\0\0\0\0WEBP", b""]),
+    rest=st.lists(
+        st.sampled_from([b"\xff\xda\0\x02", b"\xff\xe1\0\x04ab", b"\xff\xd9", b"\0\0\0\0IEND"]) | st.binary(max_size=9)
+    ),
+    name=st.sampled_from(["a.jpg", "a.png", "a.mp3", "a"]),
+)
+def test_hostile_files_are_refused_by_reason(head, rest, name) -> None:
+    content = head + b"".join(rest)
+    for act in (strip_jpeg, strip_png, lambda given: carry_out(plan(given, name, strip=True), given, strip=True)):
+        with contextlib.suppress(BadImageError):
+            assert isinstance(act(content), bytes)
 
 
 def test_encryption(tmp_path, s3) -> None:
