@@ -1,0 +1,240 @@
+"""Accuracy, calibration, time and memory of every consensus method, beside crowd-kit where it is installed.
+
+Run: python benchmarks/consensus.py [--data ../shared/data/crowd] [--more FOLDER] [--million 2 10] [--only NAME ...]
+
+The tables go into docs/consensus.md. A set is <name>.answers.csv (task,worker,label) and <name>.truth.csv (task,label).
+"""
+
+import argparse
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from gandt.consensus import METHODS, consolidate
+from gandt.consensus.calibration import expected_calibration_error, reliability_diagram
+from gandt.consensus.crowdkit import AGGREGATORS
+
+CROWD_KIT = importlib.util.find_spec("crowdkit") is not None
+OURS = [name for name in METHODS if name not in (*AGGREGATORS, "certainty")]
+SLOW = ("mace",)  # half a minute on the larger sets
+
+
+def load(folder: Path) -> dict[str, tuple[pd.DataFrame, dict[str, str]]]:
+    sets = {}
+    for path in sorted(folder.glob("*.truth.csv")):
+        name = path.name.removesuffix(".truth.csv")
+        truth = pd.read_csv(path, dtype=str)
+        sets[name] = (
+            pd.read_csv(folder / f"{name}.answers.csv", dtype=str),
+            dict(zip(truth["task"], truth["label"], strict=True)),
+        )
+    return sets
+
+
+def scored(labels: pd.DataFrame, truth: dict[str, str]) -> tuple[np.ndarray, np.ndarray]:
+    known = labels[labels["item"].isin(list(truth)) & (labels["status"] != "unanswered")]
+    return (known["label"] == known["item"].map(truth)).to_numpy(), known["confidence"].to_numpy(dtype=float)
+
+
+def quality(sets: dict[str, tuple[pd.DataFrame, dict[str, str]]], methods: list[str]) -> None:
+    """Print accuracy and calibration error per set and method, with and without gold."""
+    accuracy = pd.DataFrame(index=methods, columns=list(sets), dtype=float)
+    error, raw, gold_error = accuracy.copy(), accuracy.copy(), accuracy.copy()
+    diagrams = []
+    for name, (answers, truth) in sets.items():
+        random = np.random.default_rng(0)
+        gold = {item: truth[item] for item in sorted(truth) if random.random() < 0.1}
+        for method in methods:
+            if method in SLOW and len(answers) > 5000:
+                continue
+            result = consolidate(answers, method=method, iterations=2000)
+            right, confidence = scored(result.labels, truth)
+            accuracy.loc[method, name] = right.mean()
+            error.loc[method, name] = expected_calibration_error(confidence, right)
+            if method == "auto":
+                diagrams.append((confidence, right))
+            if method in AGGREGATORS:
+                continue
+            plain = scored(consolidate(answers, method=method, iterations=2000, correlation=0.0).labels, truth)
+            raw.loc[method, name] = expected_calibration_error(plain[1], plain[0])
+            told = scored(consolidate(answers, method=method, iterations=2000, gold=gold).labels, truth)
+            gold_error.loc[method, name] = expected_calibration_error(told[1], told[0])
+    for title, table in (
+        ("Accuracy", accuracy),
+        ("Expected calibration error, answers taken for independent", raw),
+        ("Expected calibration error, with the default discount", error),
+        ("Expected calibration error on the rest, with a tenth of the items as gold", gold_error),
+    ):
+        table["mean"] = table.mean(axis=1)
+        show(title, table.dropna(how="all"))
+    best = accuracy.drop(columns="mean").loc[["majority", "dawid-skene", "one-coin"]].max()
+    show(
+        "auto less the best of {majority, dawid-skene, one-coin}, points",
+        ((accuracy.loc[["auto"]] - best) * 100).drop(columns="mean"),
+    )
+    confidence, right = (np.concatenate(parts) for parts in zip(*diagrams, strict=True))
+    show("Reliability diagram of auto, all sets together", reliability_diagram(confidence, right).set_index("low"))
+
+
+def show(title: str, table: pd.DataFrame) -> None:
+    print(f"\n### {title}\n")
+    columns = [str(column) for column in table.columns]
+    print("| | " + " | ".join(columns) + " |")
+    print("|---|" + "---|" * len(columns))
+    for name, row in table.iterrows():
+        cells = ["–" if value != value else f"{value:.3f}" if abs(value) < 1000 else f"{value:,.0f}" for value in row]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+def simulate(path: str, answers: int, classes: int = 4, each: int = 5, workers: int = 20_000) -> None:
+    """Write a CSV of ``answers`` answers in random order, task and worker named by text."""
+    random = np.random.default_rng(0)
+    items = answers // each
+    truth = random.integers(classes, size=items)
+    item = np.repeat(np.arange(items), each)
+    worker = random.integers(workers, size=len(item))
+    right = random.random(len(item)) < random.beta(8, 3, size=workers)[worker]
+    label = np.where(right, truth[item], (truth[item] + random.integers(1, classes, size=len(item))) % classes)
+    order = random.permutation(len(item))
+    names = np.array(["cat", "dog", "bird", "none"])
+    table = pd.DataFrame({"task": item[order], "worker": worker[order], "label": names[label[order]]})
+    table["task"] = "s3://pool/" + table["task"].astype(str) + ".jpg"
+    table["worker"] = "w" + table["worker"].astype(str)
+    table.to_csv(path, index=False)
+
+
+# each is timed in a process of its own, from the file to the labels, imports left out
+_OURS = """
+import resource, sys, time
+from gandt.consensus import consolidate
+from gandt.consensus.table import read_answers_table
+start = time.perf_counter(); cpu = time.process_time()
+result = consolidate(read_answers_table(sys.argv[1]), method=sys.argv[2])
+memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+print(time.perf_counter() - start, time.process_time() - cpu, memory, result.iterations)
+result.labels.set_index("item")["label"].sort_index().to_csv(sys.argv[3])
+"""
+_THEIRS = """
+import resource, sys, time
+import pandas as pd
+from crowdkit.aggregation import DawidSkene, MajorityVote
+model = {"majority": MajorityVote, "dawid-skene": DawidSkene}[sys.argv[2]]()
+start = time.perf_counter(); cpu = time.process_time()
+labels = model.fit_predict(pd.read_csv(sys.argv[1]))
+memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+turns = len(getattr(model, "loss_history_", [1]))
+print(time.perf_counter() - start, time.process_time() - cpu, memory, turns)
+labels.rename("label").rename_axis("item").sort_index().to_csv(sys.argv[3])
+"""
+
+
+def speed(millions: list[float], methods: list[str]) -> None:
+    """Print seconds and memory from a CSV to labels, ours and crowd-kit's, in one run."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    with tempfile.TemporaryDirectory() as folder:
+        for million in millions:
+            path = str(Path(folder) / "answers.csv")
+            simulate(path, round(million * 1e6))
+            rows = {}
+            tasks = [(f"gandt {method}", _OURS, method) for method in methods]
+            if CROWD_KIT and million <= 2:
+                tasks += [(f"crowd-kit {method}", _THEIRS, method) for method in ("majority", "dawid-skene")]
+            for name, code, method in tasks:
+                found = str(Path(folder) / f"{name}.csv")
+                done = subprocess.run(
+                    [sys.executable, "-c", code, path, method, found],
+                    capture_output=True,
+                    text=True,
+                    env=environment,
+                    check=True,
+                )
+                rows[name] = [float(word) for word in done.stdout.split()]
+            table = pd.DataFrame(rows, index=["seconds", "CPU seconds", "GiB", "iterations"]).T
+            show(f"{million:g} million answers, from a CSV to labels", table)
+            for method in ("majority", "dawid-skene"):
+                theirs = Path(folder) / f"crowd-kit {method}.csv"
+                if f"crowd-kit {method}" in rows:
+                    ours = pd.read_csv(Path(folder) / f"gandt {method}.csv", index_col=0)["label"]
+                    same = (ours == pd.read_csv(theirs, index_col=0)["label"]).mean()
+                    ratio = rows[f"crowd-kit {method}"][0] / rows[f"gandt {method}"][0]
+                    print(f"\n{method}: {ratio:.1f} × as quick as crowd-kit, same label on {same:.4f} of the items")
+
+
+def with_classifier(jobs: int = 3) -> None:
+    """Print accuracy with one or two answers per item, methods without and with a classifier on the items' features."""
+    from sklearn.datasets import load_digits
+
+    from gandt.consensus.classifier import out_of_sample
+
+    images, truth = load_digits(return_X_y=True)
+    features = images / 16.0
+    items = [f"i{number:04}" for number in range(len(truth))]
+    answered = [name for name in OURS if name != "auto"]
+    for skill in (0.6, 0.8):
+        rows: dict[str, dict[str, list[float]]] = {}
+        for each in (1, 2):
+            for seed in range(jobs):
+                random = np.random.default_rng(seed)
+                accuracy = np.clip(random.normal(skill, 0.1, size=30), 0.15, 0.98)
+                table = []
+                for number, label in enumerate(truth):
+                    for worker in random.choice(30, size=each, replace=False):
+                        right = random.random() < accuracy[worker]
+                        given = label if right else (label + random.integers(1, 10)) % 10
+                        table.append((items[number], f"w{worker:02}", str(given)))
+                answers = pd.DataFrame(table, columns=["item", "worker", "label"])
+                correct = dict(zip(items, truth.astype(str), strict=True))
+                first = consolidate(answers, items=items)
+                guesses, classes = out_of_sample(features, list(first.labels["label"]), seed=seed)
+                voice = pd.DataFrame(guesses, columns=list(classes)).assign(item=items)
+                runs = {name: consolidate(answers, method=name).labels for name in ("auto", *answered)}
+                for name in ("auto", "one-coin", "dawid-skene"):
+                    runs[f"{name} + classifier"] = consolidate(answers, method=name, classifier=voice).labels
+                for name, labels in runs.items():
+                    right, confidence = scored(labels, correct)
+                    own = rows.setdefault(name, {})
+                    own.setdefault(f"{each} answer{'s'[: each > 1]}", []).append(right.mean())
+                    own.setdefault(f"ECE, {each}", []).append(expected_calibration_error(confidence, right))
+                alone = (np.array(classes)[guesses.argmax(axis=1)] == truth.astype(str)).mean()
+                rows.setdefault("the classifier alone", {}).setdefault(f"{each} answer{'s'[: each > 1]}", []).append(
+                    alone
+                )
+        table = pd.DataFrame({name: {key: np.mean(own) for key, own in row.items()} for name, row in rows.items()}).T
+        show(f"Handwritten digits, 30 simulated workers of accuracy {skill}, {jobs} jobs", table)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data" / "crowd")
+    parser.add_argument(
+        "--more", type=Path, help="another folder of sets, e.g. crowds that the default was not tried on"
+    )
+    parser.add_argument("--million", type=float, nargs="*", default=[2, 10])
+    parser.add_argument("--only", nargs="*", default=["quality", "classifier", "speed"])
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    began = time.perf_counter()
+    methods = [*OURS, *(name for name in AGGREGATORS if CROWD_KIT and name in ("glad", "mace"))]
+    if "quality" in options.only:
+        for folder in (options.data, options.more):
+            if folder and folder.is_dir():
+                print(f"\n## {folder.name}")
+                quality(load(folder), methods if folder == options.data else OURS)
+    if "classifier" in options.only:
+        with_classifier()
+    if "speed" in options.only:
+        speed(options.million, ["majority", "one-coin", "dawid-skene", "auto"])
+    print(f"\n{time.perf_counter() - began:.0f} s in all", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
