@@ -95,6 +95,27 @@ def test_enter_in_a_field_and_plain_buttons_take_the_same_road(crowd_pages):
     assert page.evaluate("[window.seen, window.answer]") == [1, {"a": "x"}]
 
 
+def test_plain_buttons_and_enter_submit_in_a_frame_without_allow_forms(crowd_pages):
+    crowd_pages.pages["/button.html"] = b"""<script src=/crowd-html-elements.js></script><crowd-form>
+      <input name=a value=1><textarea name=b></textarea><button>Go</button></crowd-form>"""
+    crowd_pages.pages["/enter.html"] = b"""<script src=/crowd-html-elements.js></script><crowd-form>
+      <input name=a value=2><input type=hidden name=h><input type=checkbox name=c></crowd-form>"""
+    page = crowd_pages.open("""<iframe src=/button.html sandbox=allow-scripts></iframe>
+      <iframe src=/enter.html sandbox=allow-scripts></iframe><script>
+      window.answers = []; window.ready = 0;
+      window.addEventListener("message", ({data}) => {
+        if (data.type === "crowd-form-submit") answers.push(data.answer); else ready += 1;
+      });</script>""")
+    page.wait_for_function("ready === 2")
+    button, enter = page.frame_locator("iframe").nth(0), page.frame_locator("iframe").nth(1)
+    button.get_by_role("textbox").last.press("Enter")  # a new line, no more
+    button.get_by_role("textbox").first.press("Enter")
+    page.wait_for_function("answers.length === 1")
+    enter.get_by_role("textbox").press("Enter")
+    page.wait_for_function("answers.length === 2")
+    assert page.evaluate("answers") == [{"a": "1", "b": "\n"}, {"a": "2", "h": "", "c": {"on": False}}]
+
+
 def test_submit_method_neither_checks_nor_asks_as_in_html(crowd_pages):
     page = crowd_pages.open("""<crowd-form>
       <crowd-input name=a required></crowd-input><crowd-input name=b value=1></crowd-input></crowd-form>

@@ -507,3 +507,29 @@ def test_masks_and_polygons_by_touch(crowd_pages):
         tool.touch("End")
     tool.page.get_by_role("button", name="Finish this polygon").tap()
     assert [len(p["vertices"]) for p in tool.answer()["polygons"]] == [3]
+
+
+def test_finds_letters_without_the_browsers_help(crowd_pages):
+    text = "One two 😀 three four. " * 40
+    page = crowd_pages.open(
+        f"""<crowd-form><crowd-entity-annotation name=e header=H text="{text}" labels="['a']"
+        initial-value="[{{label: 'a', startOffset: 4, endOffset: 7}}]"></crowd-entity-annotation></crowd-form>"""
+    )
+    wrong = page.evaluate("""() => {
+      const widget = document.querySelector("crowd-entity-annotation");
+      document.caretPositionFromPoint = undefined;  // as in browsers that don't look into shadow roots
+      const wrong = [], range = document.createRange();
+      for (const {node, start} of widget.pieces) {
+        for (let i = 0; i < node.length; i += 7) {
+          range.setStart(node, i);
+          range.setEnd(node, i + 1);
+          const box = range.getBoundingClientRect();
+          if (box.width < 3 || /[^ -~]/.test(node.data[i])) continue;  // a line's last blank, half of an emoji
+          const at = {clientX: box.left + box.width / 4, clientY: box.top + box.height / 2};
+          if (widget.offsetAt(at) !== start + i) wrong.push([start + i, widget.offsetAt(at)]);
+        }
+      }
+      return wrong;
+    }""")
+    assert wrong == []
+    assert page.evaluate("document.querySelector('crowd-entity-annotation').letters.textContent").startswith("One ")

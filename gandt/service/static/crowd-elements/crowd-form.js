@@ -3,6 +3,22 @@
   "use strict";
   const { h } = crowd;
 
+  const SUBMITS = "button:not([type]), button[type='submit'], input[type='submit'], input[type='image']";
+  const FIELDS = `input:not(${[
+    "button",
+    "checkbox",
+    "color",
+    "file",
+    "hidden",
+    "image",
+    "radio",
+    "range",
+    "reset",
+    "submit",
+  ]
+    .map((type) => `[type='${type}']`)
+    .join(", ")})`;
+
   class CrowdForm extends crowd.CrowdElement {
     static attributes = {
       action: "string",
@@ -47,11 +63,21 @@
         },
         { capture: true },
       );
+      // In a frame sandboxed without allow-forms the browser doesn't even fire the event: do what it would do.
+      this.addEventListener("click", (event) => {
+        const button = event.target.closest?.(SUBMITS);
+        if (!button || button.disabled || event.defaultPrevented) return;
+        event.preventDefault();
+        this.requestSubmit(button);
+      });
       this.addEventListener("keydown", (event) => {
-        if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.defaultPrevented) {
-          event.preventDefault();
-          this.requestSubmit();
-        }
+        if (event.key !== "Enter" || event.defaultPrevented || event.isComposing) return;
+        const command = event.ctrlKey || event.metaKey;
+        // Enter in the form's only text field, as HTML has it; with a plain button the browser clicks that.
+        const lone = event.target.matches?.(FIELDS) && this.querySelectorAll(FIELDS).length === 1;
+        if (!command && (!lone || this.querySelector(SUBMITS))) return;
+        event.preventDefault();
+        this.requestSubmit();
       });
       if (!this.querySelector("crowd-button[form-action='submit']")) {
         // After the form, so that what scripts append to it comes before.

@@ -57,11 +57,14 @@
     offsetAt({ clientX, clientY }) {
       const found = document.caretPositionFromPoint?.(clientX, clientY, { shadowRoots: this.roots() });
       const piece = this.pieces.find(({ node }) => node === found?.offsetNode);
-      if (piece) return piece.start + found.offset;
+      if (piece) return this.whole(piece.start + found.offset);
       // Browsers that don't look into shadow roots, and points beside the text: the nearest letter, line by line.
       let [best, least] = [null, Infinity];
       const range = document.createRange();
       for (const { node, start } of this.pieces) {
+        range.selectNodeContents(node);
+        const { top, bottom } = range.getBoundingClientRect();
+        if (Math.max(top - clientY, 0, clientY - bottom) * 1000 >= least) continue;
         for (let i = 0; i < node.length; i++) {
           range.setStart(node, i);
           range.setEnd(node, i + 1);
@@ -74,7 +77,12 @@
           }
         }
       }
-      return best;
+      return best === null ? null : this.whole(best);
+    }
+
+    // Never between the two halves of a character.
+    whole(offset) {
+      return /[\uDC00-\uDFFF]/.test(this.text[offset] ?? "") ? offset - 1 : offset;
     }
 
     roots() {
@@ -96,16 +104,28 @@
       };
       let at = 0;
       for (const entity of this.entities) {
-        if (entity.start > at) parts.push(piece(at, entity.start));
+        parts.push(...this.cuts(at, entity.start).map(([from, to]) => piece(from, to)));
         parts.push(this.drawing(entity, piece(entity.start, entity.end)));
         at = entity.end;
       }
-      if (at < this.text.length) parts.push(piece(at, this.text.length));
+      parts.push(...this.cuts(at, this.text.length).map(([from, to]) => piece(from, to)));
       this.letters.replaceChildren(...parts);
       this.undoTool.disabled = this.past.length === 0;
       this.redoTool.disabled = this.future.length === 0;
       this.listEntities();
       this.drawSelection();
+    }
+
+    // Long stretches in pieces of a few lines, cut at blanks: finding a letter needs to look at few of them.
+    cuts(start, end) {
+      const cuts = [];
+      while (start < end) {
+        const blank = end - start > 300 ? this.text.slice(start + 200, start + 300).search(/\s/) : -1;
+        const cut = blank < 0 ? Math.min(end, start + 2000) : start + 200 + blank;
+        cuts.push([start, this.whole(cut)]);
+        start = cuts.at(-1)[1];
+      }
+      return cuts;
     }
 
     drawing(entity, node) {
