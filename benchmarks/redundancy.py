@@ -1,0 +1,185 @@
+"""Ask until sure, replayed on real crowds: accuracy against judgements per item, next to fixed redundancy.
+
+Run: python benchmarks/redundancy.py [--data ../shared/data/crowd] [--jobs 3] [--chart docs/redundancy.svg]
+
+Each item's real answers come in a random order; every curve is a mean over ``jobs`` orders. Fixed redundancy takes the
+first k answers of every item, consolidated by majority vote or by the default; asking until sure starts with two and
+asks on by gandt.consensus.redundancy, one answer a round, at most nine in all. For the digits (real images, simulated
+workers of accuracy .7) a classifier learned from the answers so far speaks as well.
+"""
+
+import argparse
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from gandt.consensus import consolidate
+from gandt.consensus.redundancy import replay
+
+TARGETS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+Curve = list[tuple[float, float]]
+
+
+def mean_curve(runs: list[pd.DataFrame]) -> Curve:
+    table = pd.concat(runs).groupby(level=0).mean()
+    return list(zip(table["judgements"], table["accuracy"], strict=True))
+
+
+def curves(answers: pd.DataFrame, truth: dict[str, str], jobs: int, classifier: bool = False) -> dict[str, Curve]:
+    seeds = range(jobs)
+    fixed = {
+        f"fixed, {name}": mean_curve(
+            [replay(answers, truth, target=None, start=1, cap=9, method=method, seed=seed) for seed in seeds]
+        )
+        for name, method in (("majority", "majority"), ("default", "auto"))
+    }
+
+    def until_sure(**options: object) -> Curve:
+        found = []
+        for target in TARGETS:
+            ends = [replay(answers, truth, target=target, seed=seed, **options).iloc[-1] for seed in seeds]  # type: ignore[arg-type]
+            end = pd.DataFrame(ends).mean()
+            found.append((float(end["judgements"]), float(end["accuracy"])))
+        return sorted(found)
+
+    fixed["until sure"] = until_sure()
+    if classifier:
+        voice = digits_voice(answers)
+        fixed["until sure, with a classifier"] = until_sure(classifier=voice, start=1, least=2)
+    return fixed
+
+
+def digits(workers: int = 30, each: int = 9) -> tuple[pd.DataFrame, dict[str, str]]:
+    from sklearn.datasets import load_digits
+
+    truth = load_digits().target
+    random = np.random.default_rng(0)
+    skill = np.clip(random.normal(0.7, 0.1, size=workers), 0.2, 0.97)
+    rows = []
+    for number, label in enumerate(truth):
+        for worker in random.choice(workers, size=each, replace=False):
+            right = random.random() < skill[worker]
+            rows.append(
+                (f"i{number:04}", f"w{worker:02}", str(label if right else (label + random.integers(1, 10)) % 10))
+            )
+    return pd.DataFrame(rows, columns=["item", "worker", "label"]), {
+        f"i{n:04}": str(label) for n, label in enumerate(truth)
+    }
+
+
+def digits_voice(answers: pd.DataFrame) -> pd.DataFrame:
+    """Learn a classifier from one answer per item, out of sample."""
+    from sklearn.datasets import load_digits
+
+    from gandt.consensus.classifier import out_of_sample
+
+    images = load_digits().data / 16.0
+    items = [f"i{number:04}" for number in range(len(images))]
+    first = consolidate(answers.sample(frac=1, random_state=0).drop_duplicates("item"), items=items)
+    guesses, classes = out_of_sample(images, list(first.labels["label"]))
+    return pd.DataFrame(guesses, columns=list(classes)).assign(item=items)
+
+
+def needed(curve: Curve, accuracy: float) -> float:
+    """Judgements per item at which the curve first reaches ``accuracy``, its points joined by lines; or NaN."""
+    for (x0, y0), (x1, y1) in zip([(curve[0][0], curve[0][1])] + curve, curve, strict=False):
+        if y1 >= accuracy:
+            return x1 if y1 == y0 else x0 + (x1 - x0) * max(accuracy - y0, 0) / (y1 - y0)
+    return float("nan")
+
+
+def chart(all_curves: dict[str, dict[str, Curve]]) -> str:
+    """Draw small multiples as SVG: judgements per item across, accuracy up."""
+    colours = {"fixed, majority": "#999999", "fixed, default": "#1f77b4", "until sure": "#d62728"}
+    wide, high, columns, pad = 260, 200, 4, 34
+    rows = -(-len(all_curves) // columns)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide * columns} {high * rows + 30}" '
+        'font-family="sans-serif" font-size="11" role="img" aria-label="Accuracy against judgements per item">',
+        '<rect width="100%" height="100%" fill="white"/>',
+    ]
+    for place, (name, own) in enumerate(all_curves.items()):
+        left, top = place % columns * wide, place // columns * high
+        low = min(y for curve in own.values() for _, y in curve)
+        best = max(y for curve in own.values() for _, y in curve)
+
+        def at(x: float, y: float, left: int = left, top: int = top, low: float = low, best: float = best) -> str:
+            across = left + pad + (x - 1) / 8 * (wide - pad - 10)
+            return f"{across:.1f},{top + high - 28 - (y - low) / max(best - low, 1e-9) * (high - 60):.1f}"
+
+        parts.append(f'<text x="{left + pad}" y="{top + 16}" font-weight="bold">{name}</text>')
+        parts.append(
+            f'<text x="{left + 2}" y="{top + 34}">{best:.2f}</text>'
+            f'<text x="{left + 2}" y="{top + high - 26}">{low:.2f}</text>'
+        )
+        for x in (1, 3, 5, 7, 9):
+            point = at(x, low).split(",")
+            parts.append(f'<text x="{point[0]}" y="{top + high - 10}" text-anchor="middle" fill="#555">{x}</text>')
+        for label, curve in own.items():
+            points = " ".join(at(x, y) for x, y in curve)
+            colour = colours.get(label, "#2ca02c")
+            parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
+            for x, y in curve:
+                cx, cy = at(x, y).split(",")
+                parts.append(f'<circle cx="{cx}" cy="{cy}" r="2.2" fill="{colour}"/>')
+    x = pad
+    for label in [*colours, "until sure, with a classifier"]:
+        y = high * rows + 18
+        parts.append(
+            f'<circle cx="{x}" cy="{y - 4}" r="4" fill="{colours.get(label, "#2ca02c")}"/>'
+            f'<text x="{x + 8}" y="{y}">{label}</text>'
+        )
+        x += 40 + 7 * len(label)
+    parts.append(
+        f'<text x="{x}" y="{high * rows + 18}" fill="#555">across: judgements per item; up: accuracy</text></svg>'
+    )
+    return "\n".join(parts) + "\n"
+
+
+def main() -> None:
+    """Print the table and write the chart."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data" / "crowd")
+    parser.add_argument("--jobs", type=int, default=3)
+    parser.add_argument("--chart", type=Path)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    found = {}
+    for path in sorted(options.data.glob("*.truth.csv")):
+        name = path.name.removesuffix(".truth.csv")
+        truth = pd.read_csv(path, dtype=str)
+        answers = pd.read_csv(path.with_name(f"{name}.answers.csv"), dtype=str)
+        found[name] = curves(answers, dict(zip(truth["task"], truth["label"], strict=True)), options.jobs)
+    found["digits (simulated workers)"] = curves(*digits(), options.jobs, classifier=True)
+
+    titles = (
+        "set",
+        "fixed 5, majority",
+        "fixed 5, default",
+        "as good as fixed-5 majority",
+        "as fixed-5 default",
+        "voice",
+    )
+    print("| " + " | ".join(titles) + " |")
+    print("|---|---|---|---|---|---|")
+    for name, own in found.items():
+        five, ours = ((own[key] + [own[key][-1]] * 5)[4] for key in ("fixed, majority", "fixed, default"))
+        cells = []
+        for key, wanted in (("until sure", five), ("until sure", ours), ("until sure, with a classifier", five)):
+            judgements = needed(own[key], wanted[1]) if key in own else float("nan")
+            share = (
+                f"{judgements:.2f} a piece, {judgements / wanted[0]:.0%}" if judgements == judgements else "not reached"
+            )
+            cells.append(share if key in own else "–")
+        print(f"| {name} | {five[1]:.3f} at {five[0]:.2f} | {ours[1]:.3f} | " + " | ".join(cells) + " |", flush=True)
+    print("\n| set | " + " | ".join(f"target {target:g}" for target in TARGETS) + " |\n|---|" + "---|" * len(TARGETS))
+    for name, own in found.items():
+        print(f"| {name} | " + " | ".join(f"{y:.3f} at {x:.2f}" for x, y in own["until sure"]) + " |")
+    if options.chart:
+        options.chart.write_text(chart(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
