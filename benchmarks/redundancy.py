@@ -84,7 +84,7 @@ def digits_voice(answers: pd.DataFrame) -> pd.DataFrame:
 
 def needed(curve: Curve, accuracy: float) -> float:
     """Judgements per item at which the curve first reaches ``accuracy``, its points joined by lines; or NaN."""
-    for (x0, y0), (x1, y1) in zip([(curve[0][0], curve[0][1])] + curve, curve, strict=False):
+    for (x0, y0), (x1, y1) in zip([curve[0], *curve], curve, strict=False):
         if y1 >= accuracy:
             return x1 if y1 == y0 else x0 + (x1 - x0) * max(accuracy - y0, 0) / (y1 - y0)
     return float("nan")
