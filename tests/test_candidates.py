@@ -184,9 +184,15 @@ def test_the_bound_covers_what_it_promises() -> None:
     passed = []
     for _ in range(400):
         own = [rng.normal(centre, 0.2, size=6) for centre in (0.3, 0.6)]
-        bounds = lower_bounds(own, 0.9, np.array([True, True]))
+        bounds = lower_bounds(own, 0.9, np.array([True, True]), 0.2)
         passed.append([rng.normal(0.3, 0.2) > bounds[0], rng.normal(0.6, 0.2) > bounds[1]])
     assert 0.87 < np.mean(passed) < 0.93
+
+
+def test_two_seeds_that_are_alike_are_not_taken_for_certain() -> None:
+    """Two seeds score each other equally; the threshold must still lie well below that score."""
+    (bound,) = lower_bounds([np.array([0.8, 0.8])], 0.95, np.array([True]), 0.2)
+    assert bound < 0.8 - 2 * 0.2
 
 
 def test_the_pool_may_be_larger_than_the_graph(store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch) -> None:

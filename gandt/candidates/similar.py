@@ -18,6 +18,7 @@ from gandt.embedding import EmbeddingStore
 from gandt.errors import InputError
 
 KEEP, EXPLORE, DISCARD = "keep", "explore", "discard"
+PRIOR_SEEDS = 2
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def filter_by_similarity(
     recall : float
         Aim: the share of the wanted items that should be kept. Each label's threshold is a lower prediction bound
         from its seeds' own scores, each scored against the *other* seeds of its label: ``mean − t · sd · √(1 + 1/n)``
-        with the standard deviation pooled over labels and Student's t. It holds if the seeds are a random draw of
+        with the standard deviation pooled over labels (that of the pool's scores counting as two seeds more) and
+        Student's t. It holds if the seeds are a random draw of
         the wanted items and their scores are about normal; with few seeds the bound is wide and the recall reached
         varies by several points between draws. Measure it: ``explore`` and :func:`estimate_recall`.
     keep : float, optional
@@ -138,7 +140,7 @@ def filter_by_similarity(
 
 
 def _by_recall(scores: Array, result: Scores, labels: list[str], wanted: Array, recall: float) -> _Decision:
-    bounds = np.where(wanted, lower_bounds(result.own, recall, wanted), np.inf)
+    bounds = np.where(wanted, lower_bounds(result.own, recall, wanted, float(result.scores.std(axis=0).mean())), np.inf)
     margins = scores - bounds
     kept: Array = np.any(margins >= 0, axis=1)
     best = _best(scores, wanted)
@@ -179,7 +181,7 @@ def _by_count(scores: Array, labels: list[str], wanted: Array, share: float) -> 
     return _Decision(kept, _best(scores, wanted), reason[counts], {labels[other]: float(threshold)})
 
 
-def lower_bounds(own: Sequence[Array], recall: float, wanted: Array) -> Array:
+def lower_bounds(own: Sequence[Array], recall: float, wanted: Array, pool_deviation: float) -> Array:
     """Return per label the score that a further item of the label exceeds with probability ``recall``.
 
     Parameters
@@ -190,6 +192,9 @@ def lower_bounds(own: Sequence[Array], recall: float, wanted: Array) -> Array:
         The probability aimed at; 1 gives minus infinity.
     wanted : ndarray of bool, shape (labels,)
         Labels to pool the standard deviation over.
+    pool_deviation : float
+        Standard deviation of the pool's own scores: what a seed's score may vary by before seeds say otherwise.
+        It counts as :data:`PRIOR_SEEDS` seeds: two seeds are always equally like each other, which proves nothing.
 
     Returns
     -------
@@ -207,8 +212,9 @@ def lower_bounds(own: Sequence[Array], recall: float, wanted: Array) -> Array:
             "add a second seed to a label, or say which share to keep (keep=0.3)"
         )
     freedom = sum(len(scores) - 1 for scores in several)
-    deviation = np.sqrt(sum(float(((scores - scores.mean()) ** 2).sum()) for scores in several) / freedom)
-    quantile = stats.t.ppf(1 - recall, freedom)
+    squares = sum(float(((scores - scores.mean()) ** 2).sum()) for scores in several)
+    deviation = np.sqrt((squares + PRIOR_SEEDS * pool_deviation**2) / (freedom + PRIOR_SEEDS))
+    quantile = stats.t.ppf(1 - recall, freedom + PRIOR_SEEDS)
     common = np.mean([scores.mean() for scores in several])
     # a label with a single seed borrows the mean of the others
     centres = np.array([scores.mean() if len(scores) > 1 else common for scores in own])
