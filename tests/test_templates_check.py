@@ -1,8 +1,10 @@
 """Headers, checks, made-up tasks and the commands: everything about templates that needs no browser."""
 
+import contextlib
 import importlib.util
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -171,6 +173,7 @@ def test_a_good_template_has_no_problem():
         ('<audio src="data:,"></audio>', ("warning", "accessibility")),
         ('<p tabindex="3"></p>', ("warning", "accessibility")),
         ('<meta name="viewport" content="user-scalable=no">', ("warning", "accessibility")),
+        ("<![ a", ("error", "html")),
         ("x" * 128_000, ("error", "size")),
     ],
 )
@@ -232,7 +235,7 @@ PIECES = """
     assign x = capture endcapture case when raw endraw comment tablerow endtablerow cycle include liquid sum date:
     divided_by: times: slice: map: where: sort join truncate: round grant_read_access to_json skip_autoescape
     escape_once url_decode < > <crowd-form> </crowd-form> <script> </script> <input name= <img src= <!--gandt --> " ="
-    <button> <label> --
+    <button> <label> -- <![ <? <a
 """
 
 
@@ -245,6 +248,16 @@ def test_any_text_is_checked_and_rendered_or_refused_in_a_sentence(text):
             templates.render(whole_text, {"a": ["x", {"b": 1}, None], "b": "\u2028<"})
         except ContractError as error:
             assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("piece", ["{{", "{%", "{{ ", "{% comment %}", "{% raw %}", "<!--gandt", "<", "<a ", "{"])
+def test_nothing_takes_long(piece):
+    text = (piece * 100_000)[:100_000] + "}}"
+    began = time.monotonic()
+    templates.check(text)
+    with contextlib.suppress(ContractError):
+        templates.render(text, {})
+    assert time.monotonic() - began < 20  # a scanner that goes back and forth takes minutes
 
 
 # --- with a manifest ------------------------------------------------------------------------------------------------

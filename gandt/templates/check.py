@@ -8,7 +8,7 @@ from typing import Any
 from gandt.errors import ContractError
 from gandt.templates.header import Header, Input, header
 from gandt.templates.page import Page, Problem, inspect
-from gandt.templates.render import BROKEN, environment, render, sentence, whereabouts
+from gandt.templates.render import BROKEN, environment, parsed, render, sentence, whereabouts
 from gandt.templates.tasks import sample_input
 
 # characters of a template and of one task's input: UiTemplate.Content, RenderableTask.Input in SageMaker's API model
@@ -69,7 +69,7 @@ def check(template: str, *, inputs: Inputs = ()) -> list[Problem]:
 def _liquid(template: str, told: Header | None, problems: list[Problem]) -> dict[str, int] | None:
     """Check syntax, filters, tags and variables; return the inputs it reads with their lines, None without a parse."""
     try:
-        analysis = environment().from_string(template).analyze(include_partials=False)
+        analysis = parsed(template).analyze(include_partials=False)
     except BROKEN as error:
         problems.append(Problem("error", "liquid", whereabouts(error), sentence(error)))
         return None

@@ -12,7 +12,7 @@ from gandt.errors import ContractError
 INPUT_TYPES = ("text", "list", "boolean", "object", "image", "images", "texts", "sounds")
 OUTPUT_TYPES = ("labels", "text", "boxes")
 
-_HEADER = re.compile(r"<!--gandt\b(.*?)-->", re.DOTALL)
+_BEGIN, _END = re.compile(r"<!--gandt\b"), "-->"
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,14 @@ def header(template: str) -> Header | None:
     ContractError
         When there is a header that isn't TOML, or not of the form that docs/templates.md describes.
     """
-    found = _HEADER.search(template)
-    if not found:
+    begin = _BEGIN.search(template)
+    if not begin:
         return None
+    body, end, _ = template[begin.end() :].partition(_END)
+    if not end:
+        raise ContractError("the template's header (<!--gandt …-->) has no end; close it with -->")
     try:
-        told = tomllib.loads(found[1])
+        told = tomllib.loads(body)
         return Header(
             title=str(told.get("title", "")),
             about=str(told.get("about", "")),

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
+from gandt.templates.scan import UnfinishedError, pieces
+
 LIBRARY = "https://assets.crowd.aws/crowd-html-elements.js"
 _AWS = "https://assets.crowd.aws/"  # the library's later version and its style lie there too
 
@@ -44,9 +46,8 @@ _SHARE_A_NAME = frozenset({"radio", "checkbox", "crowd-checkbox", "crowd-radio-b
 _VOID = frozenset(
     {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 )
-_LIQUID = re.compile(r"\{%.*?%\}|\{\{.*?\}\}", re.DOTALL)
-_RAW = re.compile(r"\{%-?\s*(comment|raw)\s*-?%\}.*?\{%-?\s*end\1\s*-?%\}", re.DOTALL)
 _LOOP = re.compile(r"\{%-?\s*(for|tablerow|endfor|endtablerow)\b")
+_LETTER = re.compile(r"[^\n]")
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,14 @@ class Page:
 def inspect(template: str) -> Page:
     """Inspect a template's HTML; Liquid's tags count as nothing, its outputs as some text."""
     reader = _Reader(template)
-    reader.feed(reader.text)
-    reader.close()
+    try:
+        # behind the last > no tag is whole, and the parser takes minutes over many that aren't
+        reader.feed(reader.text[: reader.text.rfind(">") + 1])
+        reader.close()
+    except AssertionError:  # the standard library's parser, over <![ without a name
+        reader.say(
+            "error", "html", "there is a broken declaration, <![ …; browsers take it for a comment: leave it out"
+        )
     reader.finish()
     return reader.page
 
@@ -93,9 +100,8 @@ class _Reader(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.page = Page()
         self.outputs: list[str] = []  # Liquid's {{ ... }}, by the number that stands in their place
-        self.loops = self._loops(template)
-        blank = _RAW.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), template)
-        self.text = _LIQUID.sub(self._stand_in, blank)
+        self.loops: list[tuple[tuple[int, int], tuple[int, int]]] = []  # where they begin and end, as (line, column)
+        self.text = self._without_liquid(template)
         self.open: list[str] = []
         self.forms = self.libraries = 0
         self.has: set[str] = set()
@@ -107,28 +113,32 @@ class _Reader(HTMLParser):
     def say(self, level: str, rule: str, message: str, line: int | None = None) -> None:
         self.page.problems.append(Problem(level, rule, self.getpos()[0] if line is None else line, message))
 
-    def _loops(self, template: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-        """Return where loops begin and end, as (line, column)."""
-        spans: list[tuple[tuple[int, int], tuple[int, int]]] = []
-        stack: list[tuple[int, int]] = []
-        for found in _LOOP.finditer(template):
-            line = template.count("\n", 0, found.start()) + 1
-            column = found.start() - (template.rfind("\n", 0, found.start()) + 1)
-            if found[1].startswith("end"):
-                if stack:
-                    spans.append((stack.pop(), (line, column)))
-            else:
-                stack.append((line, column))
-        return spans
-
-    def _stand_in(self, found: re.Match[str]) -> str:
-        # as long as it was, and its lines kept, so that positions stay true
-        text = found[0]
-        if text.startswith("{%"):
-            return re.sub(r"[^\n]", " ", text)
-        self.outputs.append(text)
-        mark = f"\ue000{len(self.outputs) - 1}\ue001"
-        return mark + re.sub(r"[^\n]", "\ue002", text[len(mark) :])
+    def _without_liquid(self, template: str) -> str:
+        """Blank tags out, put marks in place of outputs, and note the loops; every line and column stays true."""
+        made: list[str] = []
+        loops: list[tuple[int, int]] = []
+        at, line, line_start = 0, 1, 0
+        try:
+            for piece in pieces(template):
+                made.append(template[at : piece.start])
+                line += template.count("\n", at, piece.start)
+                line_start = template.rfind("\n", line_start, piece.start) + 1 or line_start
+                text = template[piece.start : piece.end]
+                loop = _LOOP.match(text)
+                if loop and not loop[1].startswith("end"):
+                    loops.append((line, piece.start - line_start))
+                elif loop and loops:
+                    self.loops.append((loops.pop(), (line, piece.start - line_start)))
+                if piece.kind == "output":
+                    self.outputs.append(text)
+                    mark = f"\ue000{len(self.outputs) - 1}\ue001"
+                    made.append(mark + _LETTER.sub("\ue002", text[len(mark) :]))
+                else:
+                    made.append(_LETTER.sub(" ", text))
+                at, line = piece.end, line + text.count("\n")
+        except UnfinishedError:
+            pass  # check tells of it; what stands before it is looked at
+        return "".join(made) + template[at:]
 
     def liquid(self, text: str) -> str:
         """Put the Liquid outputs back into ``text``."""

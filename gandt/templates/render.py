@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from gandt import storage
 from gandt.errors import ContractError
+from gandt.templates.scan import UnfinishedError, pieces
 
 # where render leaves the caller's grant for the filter: no variable of a template can have this name
 _GRANT = "\0grant"
@@ -56,7 +57,7 @@ def render(template: str, task_input: Mapping[str, Any], *, grant: Callable[[str
         address, or loops without end; the sentence names the line.
     """
     try:
-        return _parsed(template).render({"task": {"input": dict(task_input)}, _GRANT: grant})
+        return parsed(template).render({"task": {"input": dict(task_input)}, _GRANT: grant})
     except BROKEN as error:
         raise ContractError(f"the template can't be rendered: {sentence(error)}") from error
 
@@ -72,8 +73,10 @@ def environment() -> liquid.Environment:
 
 
 @lru_cache(maxsize=16)
-def _parsed(template: str) -> liquid.BoundTemplate:
+def parsed(template: str) -> liquid.BoundTemplate:
     """Parse once for all the pages of a job."""
+    for _ in pieces(template):
+        pass  # raises over what the library would take too long for
     return environment().from_string(template)
 
 
@@ -113,20 +116,26 @@ def sentence(error: BaseException) -> str:
         return "it is nested too deeply"
     if isinstance(error, TemplateNotFoundError):
         return f"it includes {str(error)!r}, and Ground Truth has no other files: write that part out in the template"
-    if not isinstance(error, LiquidError):
+    if not isinstance(error, (LiquidError, UnfinishedError)):
         return f"a filter was given what it can't work with ({type(error).__name__})"
     message = " ".join(str(getattr(error, "message", "") or error).split()).rstrip(".")
-    line = whereabouts(error)
-    if not line:
+    source, start = _place(error)
+    if not source:
         return message
-    token: Any = getattr(error, "token", None)
-    near = " ".join(token.source[token.start_index : token.start_index + 60].split("\n")[0].split())
-    kind = "syntax error: " if isinstance(error, LiquidSyntaxError) else ""
-    return f"line {line}: {kind}{message}, near {near!r}"
+    near = " ".join(source[start : start + 60].split("\n")[0].split())
+    kind = "syntax error: " if isinstance(error, (LiquidSyntaxError, UnfinishedError)) else ""
+    return f"line {whereabouts(error)}: {kind}{message}, near {near!r}"
 
 
 def whereabouts(error: BaseException) -> int:
-    """Return the template's line (from 1) that one of Liquid's errors is about, 0 where it doesn't tell."""
+    """Return the template's line (from 1) that an error of `BROKEN` is about, 0 where it doesn't tell."""
+    source, start = _place(error)
+    return source.count("\n", 0, start) + 1 if source else 0
+
+
+def _place(error: BaseException) -> tuple[str, int]:
+    if isinstance(error, UnfinishedError):
+        return error.source, error.start
     token = getattr(error, "token", None)
-    start, source = getattr(token, "start_index", None), getattr(token, "source", None)
-    return int(source.count("\n", 0, start)) + 1 if source and start is not None and start >= 0 else 0
+    source, start = getattr(token, "source", None), getattr(token, "start_index", None)
+    return (source, start) if isinstance(source, str) and isinstance(start, int) and start >= 0 else ("", 0)
