@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from gandt import storage, tables
+from gandt.candidates import Recall, estimate_recall
 from gandt.errors import InputError
 
 
@@ -43,8 +44,9 @@ class Numbers:
     """What a run did; see :class:`gandt.demo.DemoResult` for the words.
 
     ``accuracy`` is of the confident labels and ``accuracy_relabel`` of those to relabel; both are None where the truth
-    isn't known, and so are ``wanted`` (images whose truth is a wanted label) and ``wanted_kept`` (of these, shown to
-    workers). ``found`` is what the random share of the filter's discards says of the wanted images it lost.
+    isn't known, and so are ``wanted`` (images whose truth is a wanted label) and ``wanted_kept`` (of these, kept by
+    the filter). ``recall`` is the same share, estimated from the answers alone by the random share of the filter's
+    discards; None where nothing was explored.
     """
 
     items: int
@@ -58,15 +60,12 @@ class Numbers:
     accuracy_relabel: Share | None
     wanted: int | None
     wanted_kept: int | None
-    explored: int
-    found: int
+    recall: Recall | None
 
     def counts(self) -> dict[str, Any]:
         """Return the numbers flat, as ``gandt demo --json`` prints them."""
         right = self.accuracy or Share(0, 0, None, None, None)
-        plain = {
-            key: value for key, value in asdict(self).items() if not key.startswith(("accuracy", "explored", "found"))
-        }
+        plain = {key: value for key, value in asdict(self).items() if not key.startswith(("accuracy", "recall"))}
         return {**plain, "accuracy": right.share, "accuracy_low": right.low, "accuracy_high": right.high}
 
     def rows(self) -> list[dict[str, Any]]:
@@ -88,8 +87,9 @@ class Numbers:
             rows.append(("accuracy of those to relabel", str(self.accuracy_relabel)))
         if self.wanted:
             rows.append(("wanted images that the filter kept", f"{self.wanted_kept:,} of {self.wanted:,}"))
-        if self.explored:
-            rows.append(("wanted found in the random share of the discarded", f"{self.found:,} of {self.explored:,}"))
+        if self.recall is not None:
+            estimate = f"{self.recall.recall:.0%} ({self.recall.low:.0%} to {self.recall.high:.0%})"
+            rows.append(("the same share, estimated from the answers alone (95 % interval)", estimate))
         return [{"what": what, "value": value} for what, value in rows]
 
 
@@ -167,7 +167,6 @@ def measure(folder: str) -> Numbers:
     truth = None if files.truth is None else dict(zip(files.truth["image"], files.truth["label"], strict=True))
     decision = dict(zip(files.candidates["item"], files.candidates["decision"], strict=True))
     labels = {name.removeprefix("score_") for name in map(str, files.candidates) if name.startswith("score_")}
-    explored = files.labels[files.labels["image"].map(decision) == "explore"]
     confident = judged["status"] == "confident"
     return Numbers(
         items=len(files.candidates),
@@ -183,9 +182,16 @@ def measure(folder: str) -> Numbers:
         wanted_kept=None
         if truth is None
         else sum(label in labels and decision.get(image) == "keep" for image, label in truth.items()),
-        explored=len(explored),
-        found=int((explored["label"].isin(labels) & (explored["status"] == "confident")).sum()),
+        recall=_recall(files, labels),
     )
+
+
+def _recall(files: RunFiles, wanted: set[str]) -> Recall | None:
+    given = files.labels.dropna(subset=["label"])
+    try:
+        return estimate_recall(files.candidates, dict(zip(given["image"], given["label"], strict=True)), wanted)
+    except InputError:  # nothing was explored
+        return None
 
 
 def _accuracy(judged: pd.DataFrame) -> Share:
