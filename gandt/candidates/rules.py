@@ -77,11 +77,34 @@ def nearest(vectors: Vectors, seeds: Sequence[Array]) -> Scores:
 
 
 def pool_mean(vectors: Vectors) -> Array:
-    """Return the mean vector of the pool, float32 (dim,), summed in float64."""
+    """Return the mean vector of the pool, float32 (dim,); the same whatever the order of the rows."""
+    return (exact_sum(vectors) / max(len(vectors), 1)).astype(np.float32)
+
+
+def exact_sum(vectors: Vectors) -> Array:
+    """Return the sum of the rows, float64 (dim,), in which the order of addition doesn't show.
+
+    Numbers are first rounded to multiples of 2⁻²⁴, whose sums are exact in float64 for up to 2²⁸ rows. So sums over
+    shards add up to just the sum over the whole.
+    """
     total = np.zeros(vectors.shape[1])
     for _, block in vectors.chunks(CHUNK):
-        total += block.sum(axis=0, dtype=np.float64)
-    return (total / max(len(vectors), 1)).astype(np.float32)
+        rounded = block.astype(np.float32, copy=False) + np.float32(1)  # vectors have length 1: all lie in −1 … 1
+        rounded -= np.float32(1)
+        total += rounded.sum(axis=0, dtype=np.float64)
+    return total
+
+
+def moments(scores: Array) -> tuple[int, Array, Array]:
+    """Return count, sum and sum of squares per label of scores (n, labels), in 1/1024, exact."""
+    units = np.rint(scores * np.float32(1024)).astype(np.int64)
+    return len(scores), units.sum(axis=0), (units**2).sum(axis=0)
+
+
+def deviation(count: int, total: Array, squares: Array) -> float:
+    """Return the standard deviation that :func:`moments` stand for, averaged over labels."""
+    variance = squares / max(count, 1) - (total / max(count, 1)) ** 2
+    return float(np.sqrt(np.maximum(variance, 0)).mean()) / 1024
 
 
 def centred(rows: Array, centre: Array) -> Array:

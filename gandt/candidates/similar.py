@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from gandt.candidates import classifier, spread, trimmed  # noqa: F401  (they register their rules)
-from gandt.candidates.rules import RULES, Array, Scores
+from gandt.candidates.rules import RULES, Array, Scores, deviation, moments
 from gandt.embedding import EmbeddingStore
 from gandt.errors import InputError
 
@@ -140,7 +140,7 @@ def filter_by_similarity(
 
 
 def _by_recall(scores: Array, result: Scores, labels: list[str], wanted: Array, recall: float) -> _Decision:
-    bounds = np.where(wanted, lower_bounds(result.own, recall, wanted, float(result.scores.std(axis=0).mean())), np.inf)
+    bounds = np.where(wanted, lower_bounds(result.own, recall, wanted, deviation(*moments(result.scores))), np.inf)
     margins = scores - bounds
     kept: Array = np.any(margins >= 0, axis=1)
     best = _best(scores, wanted)

@@ -28,6 +28,7 @@ from gandt.progress import Meter
 
 PART = 1024  # items per part: what a kill can cost
 _REFUSALS = 20
+_S3_READERS = 32  # S3 answers slowly, but to many at once
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -44,6 +45,8 @@ class Run:
         before; set aside now.
     seconds : float
         On the clock, from the first item to the last.
+    cpu_seconds : float
+        Of the process, over that time; far less than seconds × threads means that it waited, or shared the machine.
     stages : dict of str to float
         Seconds of work per stage, summed over threads: read, decode, model, write.
     threads : int
@@ -56,6 +59,7 @@ class Run:
     linked: int = 0
     set_aside: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("read", "decode", "model", "write"), 0.0))
     threads: int = 1
 
@@ -253,22 +257,23 @@ def _embed(
                     work.vector, work.picture = vector, None
         return batch
 
-    start = time.perf_counter()
-    reads = ordered_map(read, todo, _readers(todo), 2 * max(threads, _readers(todo)))
-    if model.batch == 1:
-        done = (
-            work
-            for batch in ordered_map(lambda work: infer([open_picture(work)]), reads, threads, 4 * threads)
-            for work in batch
-        )
+    start, start_cpu = time.perf_counter(), time.process_time()
+    remote = bool(todo) and storage.is_s3(todo[0].item)
+    if model.batch == 1 and not remote:
+        whole_way = ordered_map(lambda entry: infer([open_picture(read(entry))]), todo, threads, 4 * threads)
+        done = (work for batch in whole_way for work in batch)
     else:
-        decoded = ordered_map(open_picture, reads, threads, 2 * model.batch)
-        done = (work for batch in ordered_map(infer, _batches(decoded, model.batch), 1, 2) for work in batch)
+        readers = _S3_READERS if remote else 2
+        reads = ordered_map(read, todo, readers, 2 * max(threads, readers))
+        decoded = ordered_map(open_picture, reads, threads, 2 * max(threads, model.batch))
+        model_threads = model.threads or threads
+        batches = ordered_map(infer, _batches(decoded, model.batch), model_threads, 2 * model_threads)
+        done = (work for batch in batches for work in batch)
     with Meter("embedding", len(todo)) as meter:
         for part in _batches(_permitted(done), PART, meter):
             with clock.time("write"):
                 _write_part(part, owned, set_aside, writer, run)
-    run.seconds = time.perf_counter() - start
+    run.seconds, run.cpu_seconds = time.perf_counter() - start, time.process_time() - start_cpu
     return run
 
 
@@ -311,11 +316,6 @@ def _permitted(done: Iterable[_Work]) -> Iterator[_Work]:
                 "role's rights and run the same command again: the finished parts are kept"
             )
         yield work
-
-
-def _readers(todo: list[sources.Listed]) -> int:
-    """Return how many threads should read: S3 answers slowly but to many at once."""
-    return 32 if todo and storage.is_s3(todo[0].item) else 2
 
 
 def _batches(things: Iterable[In], size: int, meter: Meter | None = None) -> Iterator[list[In]]:
