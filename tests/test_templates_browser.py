@@ -394,6 +394,13 @@ def test_a_screen_reader_hears_names_and_states(work):
     assert worker.page.get_by_role("progressbar", name="Answered").count() == 1
 
 
+def test_a_new_page_begins_at_its_top_with_the_instructions_in_sight(work):
+    worker = work("image-grid", {**LINES["image-grid"], "positive_examples": IMAGES, "instructions": "Look.\n" * 30})
+    worker.page.wait_for_function("document.activeElement.matches('.tile')")
+    worker.page.wait_for_timeout(50)
+    assert worker.page.evaluate("scrollY") == 0
+
+
 def test_tab_reaches_the_answers_and_enter_presses_them(work):
     worker = work("image-grid")
     worker.keys("Tab Tab Enter")

@@ -344,8 +344,8 @@
   if (gandt.start) gandt.start();
   show();
   go(0, false);
-  const begin = () => document.activeElement === document.body && (gandt.first || text(tiles[0]) || tiles[0]).focus({ preventScroll: true });
-  if (tiles[0]) begin();
-  // the form may have moved its contents, and with them the focus
+  // the focus waits until the form has moved its contents about; keys work without it
+  const begin = () => tiles[0] && document.activeElement === document.body && (gandt.first || text(tiles[0]) || tiles[0]).focus({ preventScroll: true });
   document.addEventListener("all-crowd-elements-ready", begin);
+  addEventListener("load", () => setTimeout(begin, 1000));
 })();
