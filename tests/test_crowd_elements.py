@@ -279,3 +279,17 @@ def test_links_never_run_script(crowd_pages):
     page.get_by_text("Bad").click()
     assert page.evaluate("window.hacked") is None
     assert page.get_by_role("link", name="Good").get_attribute("href") == "https://example.com/"
+
+
+def test_a_disabled_fieldset_bars_what_is_in_it(crowd_pages):
+    page = crowd_pages.open("""<crowd-form><fieldset disabled id=set>
+      <crowd-input name=a value=1 required label=A></crowd-input><crowd-checkbox name=c disabled id=c>C</crowd-checkbox>
+      <crowd-classifier name=k header=K categories="['x']"></crowd-classifier><input name=n></fieldset>
+      <input name=out></crowd-form>""")
+    assert page.get_by_label("A").is_disabled()
+    assert page.get_by_role("radio", name="x").is_disabled()
+    assert page.evaluate("document.querySelector('crowd-form').answer") == {"out": ""}
+    page.evaluate("c.disabled = false; set.disabled = false")
+    page.get_by_role("radio", name="x").check()
+    page.get_by_role("checkbox", name="C").check()
+    assert crowd_pages.submit(page) == {"a": "1", "c": {"on": True}, "k": {"label": "x"}, "n": "", "out": ""}

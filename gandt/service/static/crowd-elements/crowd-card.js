@@ -17,15 +17,15 @@
 
     build() {
       this.picture = h("img", { alt: "" });
-      this.title_ = h("h3");
-      this.shadowRoot.append(this.picture, this.title_, h("slot"));
+      this.caption = h("h3");
+      this.shadowRoot.append(this.picture, this.caption, h("slot"));
     }
 
     changed() {
       this.picture.hidden = !this.image;
       if (this.image) this.picture.src = this.image;
-      this.title_.hidden = !this.heading;
-      this.title_.textContent = this.heading;
+      this.caption.hidden = !this.heading;
+      this.caption.textContent = this.heading;
     }
   }
 

@@ -186,7 +186,7 @@
       while (start < end && /\s/.test(this.text[start])) start++;
       while (end > start && /\s/.test(this.text[end - 1])) end--;
       this.anchor = null;
-      if (start === end || this.inert_) return this.draw();
+      if (start === end || this.isDisabled) return this.draw();
       if (this.label === null) return this.say("There is no label yet.");
       const touched = this.entities.filter((entity) => entity.start < end && start < entity.end);
       if (touched.some((entity) => entity.start < start || entity.end > end)) {

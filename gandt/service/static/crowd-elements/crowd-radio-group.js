@@ -41,14 +41,14 @@
         if (chosen && button !== chosen && button.checked) button.checked = false;
       }
       // One stop for the Tab key.
-      const open = buttons.filter((button) => !button.inert_);
+      const open = buttons.filter((button) => !button.isDisabled);
       const stop = open.includes(chosen) ? chosen : open[0];
       for (const button of buttons) button.box.tabIndex = button === stop ? 0 : -1;
     }
 
     move(event) {
       const step = STEPS[event.key];
-      const open = this.buttons().filter((button) => !button.inert_);
+      const open = this.buttons().filter((button) => !button.isDisabled);
       const at = open.indexOf(event.target.closest("crowd-radio-button"));
       if (!step || at < 0) return;
       event.preventDefault();

@@ -70,7 +70,7 @@
         input.min = this.min ?? 0;
         input.max = this.max ?? 100;
         input.step = this.step ?? 1;
-        input.disabled = this.inert_;
+        input.disabled = this.isDisabled;
       }
       if (!this.moved && (name === "value" || name === "min" || name === "max")) {
         this.range.value = preset(this) ?? this.min ?? 0;

@@ -39,7 +39,7 @@
       const name = control.getAttribute("name");
       if (!name) continue;
       if (control instanceof crowd.CrowdControl) {
-        if (!control.inert_ && control.answer !== undefined) put(answer, name, control.answer);
+        if (!control.isDisabled && control.answer !== undefined) put(answer, name, control.answer);
       } else if (!SILENT.has(control.type) && !control.matches(":disabled")) {
         put(answer, name, nativeValue(control));
       }

@@ -38,7 +38,7 @@
 
     changed() {
       this.box.checked = this.checked;
-      this.box.disabled = this.inert_;
+      this.box.disabled = this.isDisabled;
       this.box.required = this.required;
       if (!this.textContent.trim()) {
         const outside = [...this.internals.labels].map((label) => label.textContent.trim()).join(" ");

@@ -40,7 +40,7 @@
     changed(name) {
       super.changed(name);
       if (name === "categories" || name === "exclusion-category") this.list();
-      for (const input of this.inputs()) input.disabled = this.inert_;
+      for (const input of this.inputs()) input.disabled = this.isDisabled;
     }
 
     list() {
@@ -60,7 +60,7 @@
           ),
         ),
       );
-      for (const input of this.inputs()) input.disabled = this.inert_;
+      for (const input of this.inputs()) input.disabled = this.isDisabled;
     }
 
     pick(input) {

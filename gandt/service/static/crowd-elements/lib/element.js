@@ -115,11 +115,9 @@
     constructor() {
       super();
       this.internals = this.attachInternals();
-      this.barred = false; // by a <fieldset disabled>
     }
 
-    formDisabledCallback(disabled) {
-      this.barred = disabled && !this.hasAttribute("disabled");
+    formDisabledCallback() {
       if (this.built) this.changed("disabled");
     }
 
@@ -127,8 +125,9 @@
       this.reset();
     }
 
-    get inert_() {
-      return this.barred || this.hasAttribute("disabled");
+    // Disabled by its own attribute or by a <fieldset disabled> around it.
+    get isDisabled() {
+      return this.matches(":disabled");
     }
 
     get answer() {
@@ -151,18 +150,18 @@
     }
 
     checkValidity() {
-      return this.inert_ || this.problem === "";
+      return this.isDisabled || this.problem === "";
     }
 
     reportValidity() {
-      const problem = this.inert_ ? "" : this.problem;
+      const problem = this.isDisabled ? "" : this.problem;
       this.complain(problem);
       if (problem) this.focus();
       return problem === "";
     }
 
     get validationMessage() {
-      return this.inert_ ? "" : this.problem;
+      return this.isDisabled ? "" : this.problem;
     }
 
     // Subclasses show the text (or take it away when it is "").

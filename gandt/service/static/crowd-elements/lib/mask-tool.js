@@ -138,7 +138,7 @@
     }
 
     ready() {
-      if (this.inert_ || !this.mask) return false;
+      if (this.isDisabled || !this.mask) return false;
       if (this.mode === "eraser") return true;
       if (this.label !== null && this.ensureLayer()) return true;
       this.say("There is no label yet.");

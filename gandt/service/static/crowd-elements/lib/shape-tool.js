@@ -11,7 +11,7 @@
       this.vertex = -1; // its selected handle
       this.fresh = false; // whether it is selected only because it was just drawn
       this.draft = null;
-      this.press_ = null;
+      this.pressing = null;
       this.mode = "draw";
       super.furnish();
       this.stage.upper.addEventListener("dblclick", (event) => this.doubled(this.stage.point(event), event));
@@ -179,7 +179,7 @@
 
     drop() {
       this.draft = null;
-      this.press_ = null;
+      this.pressing = null;
       this.redraw();
     }
 
@@ -253,7 +253,7 @@
     // ------------------------------------------------------------------ pointer
 
     down(point, event) {
-      if (this.inert_) return;
+      if (this.isDisabled) return;
       const { box, closed, maximum } = this.constructor;
       const { draft } = this;
       if (draft && !box) {
@@ -266,26 +266,26 @@
           return;
         }
         draft.points.push(point);
-        this.press_ = { kind: "place", draft: draft.points.slice(0, -1) };
+        this.pressing = { kind: "place", draft: draft.points.slice(0, -1) };
         this.redraw();
         return;
       }
       const hit = this.hit(point, event, this.mode === "select");
       if (hit) {
-        this.press_ = { kind: "drag", before: clone(this.shapes), from: point, moved: false, ...hit };
+        this.pressing = { kind: "drag", before: clone(this.shapes), from: point, moved: false, ...hit };
         this.select(hit.index, hit.vertex);
       } else if (this.mode === "select") {
         this.select(-1);
         this.stage.dragging = event;
       } else if (this.begin(point)) {
         if (box || maximum === 2) this.draft.points.push(point);
-        this.press_ = { kind: box || maximum === 2 ? "stretch" : "place", from: point, draft: null };
+        this.pressing = { kind: box || maximum === 2 ? "stretch" : "place", from: point, draft: null };
         this.redraw();
       }
     }
 
     move(point) {
-      const press = this.press_;
+      const press = this.pressing;
       if (!press) return;
       if (press.kind === "drag") {
         const shape = clone(press.before[press.index]);
@@ -299,8 +299,8 @@
     }
 
     up(point, event) {
-      const press = this.press_;
-      this.press_ = null;
+      const press = this.pressing;
+      this.pressing = null;
       if (!press) return;
       const { box, maximum } = this.constructor;
       if (press.kind === "drag") {
@@ -331,8 +331,8 @@
     }
 
     cancel() {
-      const press = this.press_;
-      this.press_ = null;
+      const press = this.pressing;
+      this.pressing = null;
       if (!press) return;
       if (press.kind === "drag") this.shapes = press.before;
       else if (press.draft) this.draft.points = press.draft;
@@ -386,7 +386,7 @@
         this.redraw();
         return true;
       }
-      if (!onStage || this.inert_ || !this.stage.width) return false;
+      if (!onStage || this.isDisabled || !this.stage.width) return false;
       if (key === "Enter" && this.draft) {
         this.finish();
         return true;

@@ -138,7 +138,7 @@
       this.shapes.forEach((shape, index) => parts.push(...this.drawing(shape, index === this.chosen, shape.label)));
       if (this.draft) {
         const preview =
-          this.pointer && !this.press_ && !this.constructor.box
+          this.pointer && !this.pressing && !this.constructor.box
             ? [...this.draft.points, this.pointer]
             : this.draft.points;
         parts.push(...this.drawing({ ...this.draft, points: preview }, true, null));
@@ -253,7 +253,7 @@
     }
 
     listShapes() {
-      if (!this.list || this.press_) return; // not while something is dragged
+      if (!this.list || this.pressing) return; // not while something is dragged
       const { noun } = this.constructor;
       const state = JSON.stringify([this.shapes, this.chosen, this.labels]);
       if (state === this.listed) return;

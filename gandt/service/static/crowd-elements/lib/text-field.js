@@ -73,7 +73,7 @@
         if (value === null) field.removeAttribute(attribute);
         else field.setAttribute(attribute, value);
       }
-      field.disabled = this.inert_;
+      field.disabled = this.isDisabled;
       this.typed();
     }
 
