@@ -215,11 +215,13 @@
     tag(outline, text, color) {
       const { scale, width, height } = this.stage;
       const size = 13 / scale;
-      const { left, top } =
-        this.constructor.maximum === 1
-          ? { left: outline[0].x + size * 0.7, top: outline[0].y + size * 0.7 }
-          : geometry.box(outline);
       const wide = (text.length * 0.62 + 0.8) * size;
+      let { left, top } = geometry.box(outline);
+      if (this.constructor.maximum === 1) {
+        // Beside the point, on the side that has room for it.
+        left += left + size * 0.7 + wide > width ? -size * 0.7 - wide : size * 0.7;
+        top += size * 0.7;
+      }
       const x = Math.max(0, Math.min(left, width - wide));
       const y = Math.min(Math.max(top, size * 1.35), height);
       return h(
