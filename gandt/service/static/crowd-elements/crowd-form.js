@@ -46,7 +46,7 @@
       this.append(this.form);
       const move = this.form.moveBefore ? "moveBefore" : "insertBefore"; // the first keeps frames and videos alive
       for (const child of children) this.form[move](child, null);
-      this.status = h("div", { class: "status", role: "alert" });
+      this.status = h("div", { class: "status", part: "status", role: "alert" });
       this.shadowRoot.append(h("slot"), this.status);
       if (!document.querySelector("main, [role='main']")) this.setAttribute("role", "main");
       this.busy = false;
