@@ -414,6 +414,22 @@ def test_tab_reaches_the_answers_and_enter_presses_them(work):
     assert worker.page.evaluate("document.activeElement.textContent") == "Go on after a key"
 
 
+def test_every_answer_is_told_to_a_portal_that_keeps_drafts(work):
+    worker = work("image-grid")
+    worker.page.evaluate("window.told = []; document.addEventListener('change', e => told.push(e.target.value))")
+    worker.keys("1 1 2")
+    assert worker.page.evaluate("told") == ['["cat"]', "[]", '["dog"]']
+
+
+def test_what_became_of_the_answer_is_said_in_sight(work):
+    worker = work("image-grid", page_of(*[{"source-ref": IMAGES[0], "index": n} for n in range(30)], **LABELS))
+    worker.keys("1 Enter " * 30 + "Enter")
+    worker.submitted()
+    status = worker.page.get_by_text("This is a preview")
+    box, bar = status.bounding_box(), worker.page.locator(".bottom").bounding_box()
+    assert 0 < box["y"] + box["height"] <= bar["y"] + 1
+
+
 def test_keys_work_in_another_script(work):
     worker = work("yes-no")
     event = "new KeyboardEvent('keydown', {key, code, bubbles: true})"

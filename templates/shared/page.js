@@ -53,7 +53,11 @@
     const typed = text(tile);
     const labels = typed ? [typed.value.trim()].filter(Boolean) : choices(tile).filter(pressed).map((each) => each.dataset.label);
     const answer = gandt.answer(tile, labels);
-    field(tile).value = answer === "" ? "" : JSON.stringify(answer);
+    const value = answer === "" ? "" : JSON.stringify(answer);
+    if (field(tile).value !== value) {
+      field(tile).value = value;
+      field(tile).dispatchEvent(new Event("change", { bubbles: true })); // for a portal that keeps drafts
+    }
     tile.classList.toggle("answered", answered(tile));
     if (answered(tile)) mark(tile, false);
     show();
@@ -105,8 +109,7 @@
     if (large) large.show();
   }
 
-  function say(words, done = false) {
-    message.classList.toggle("done", done);
+  function say(words) {
     message.textContent = words;
   }
 
@@ -172,7 +175,6 @@
   form.onsubmit = (event) => {
     if (!check()) event.preventDefault();
   };
-  form.addEventListener("crowd-form-submitted", () => say("Submitted.", true));
   submit.addEventListener("click", () => typeof form.submit === "function" || send());
 
   document.addEventListener("click", (event) => {
