@@ -12,6 +12,7 @@ VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "gandt/__init__.py").read_
 EXTRAS = {
     "local": ["moto[s3]>=5.2", "flask>=3", "flask-cors>=6", "scikit-learn>=1.6"],
     "gpu": ["torch>=2.4"],
+    "heic": ["pillow-heif>=1"],
     "notebooks": ["jupyterlab>=4"],
     # GLAD, MACE and others; it brings transformers and nltk, so it isn't part of dev: CI installs it on its own
     "crowd-kit": ["crowd-kit>=1.4.2"],

@@ -224,7 +224,7 @@ def _kind(content: bytes) -> str:
     """Name what a file seems to hold, for the reason."""
     head = content[:512].lstrip()
     if content[4:8] == b"ftyp" and content[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
-        return "it is HEIC; install pillow-heif to read it"
+        return "it is a broken HEIC file" if "HEIF" in _formats() else "it is HEIC; run: pip install 'gandt[heic]'"
     for start, name in (
         (b"%PDF", "PDF"),
         (b"PK", "a zip archive"),

@@ -134,6 +134,13 @@ def test_orientation_is_applied(orientation: int) -> None:
     assert (picture.width, picture.height) == (64, 60)
 
 
+def test_heic_from_a_phone_is_read() -> None:
+    pillow_heif = pytest.importorskip("pillow_heif", reason="the extra 'heic' isn't installed")
+    pillow_heif.register_heif_opener()
+    picture = decode(saved(quarters(), "HEIF", quality=95), SMALL)
+    assert_quarters(picture, 20)
+
+
 def test_reduced_decoding_changes_next_to_nothing() -> None:
     rng = np.random.default_rng(0)
     rough = Image.fromarray(rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)).resize(

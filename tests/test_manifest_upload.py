@@ -130,6 +130,15 @@ def test_what_browsers_show_otherwise_is_sent_as_a_copy(tmp_path, s3, name, mode
     assert np.abs(np.asarray(seen).astype(int) - want).mean() < 12
 
 
+def test_heic_is_sent_as_a_copy_that_browsers_show(tmp_path, s3) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif", reason="the extra 'heic' isn't installed")
+    pillow_heif.register_heif_opener()
+    item = picture(tmp_path / "phone.heic", quality=95)
+    uri = upload([item], "s3://bucket/pool", s3=s3).uris[item]
+    assert uri.endswith(".jpg")
+    assert np.abs(np.asarray(image(s3, uri)).astype(int) - array(item).astype(int)).mean() < 12
+
+
 def test_sixteen_bits_become_eight(tmp_path, s3) -> None:
     ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
     Image.fromarray(ramp).save(tmp_path / "deep.png")
