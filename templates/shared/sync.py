@@ -8,7 +8,10 @@ import re
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-BLOCK = re.compile(r"(?P<start>(?:/\*|<!--) shared/(?P<name>[\w.]+) (?:\*/|-->)\n).*?(?P<end>[ ]*(?:/\*|<!--) end of shared)", re.DOTALL)
+BLOCK = re.compile(
+    r"(?P<start>(?:/\*|<!--) shared/(?P<name>[\w.]+) (?:\*/|-->)\n).*?(?P<end>[ ]*(?:/\*|<!--) end of shared)",
+    re.DOTALL,
+)
 
 
 def synced(text: str) -> str:
