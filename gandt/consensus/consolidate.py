@@ -114,7 +114,7 @@ def consolidate(
     min_agreeing: int = 2,
     min_share: float = 0.5,
     iterations: int = 500,
-    tolerance: float = 1e-5,
+    tolerance: float = 1e-4,
 ) -> Consensus:
     """Turn workers' answers into one label per item, with a confidence and a status.
 

@@ -293,11 +293,13 @@ def encode(
     key = item[usable].astype(np.int64) * max(len(worker_names), 1) + worker[usable]
     if several:
         key = key * len(classes) + label[usable]
-    again = pd.Series(key).duplicated().to_numpy()
-    reasons[usable[again]] = 5
-    usable = usable[~again]
-
-    rows = usable[np.argsort(item[usable], kind="stable")].astype(np.int32)
+    order = np.argsort(key)
+    again = np.flatnonzero(key[order[1:]] == key[order[:-1]]) + 1
+    if len(again):  # a stable sort is slower, but knows which of the same answers came first
+        order = np.argsort(key, kind="stable")
+        reasons[usable[order[again]]] = 5
+        order = np.delete(order, again)
+    rows = usable[order].astype(np.int32)
     item, label = item[rows], label[rows]
     kept, worker = _compact(worker[rows], len(worker_names))
     names = np.array(worker_names, dtype=object)[kept]

@@ -12,7 +12,7 @@ class Limits(NamedTuple):
     """When to stop: after ``iterations`` turns, or when the items' probabilities move by ``tolerance`` in the mean."""
 
     iterations: int = 500
-    tolerance: float = 1e-5
+    tolerance: float = 1e-4
 
 
 def log_class_prior(crowd: Crowd, probabilities: Floats) -> Floats:

@@ -37,7 +37,7 @@ def consolidate_sets(
     correlation: float | None = None,
     classifier: pd.DataFrame | None = None,
     iterations: int = 500,
-    tolerance: float = 1e-5,
+    tolerance: float = 1e-4,
     **given: Any,
 ) -> Consensus:
     """Turn answers of several labels each into one set of labels per item.
