@@ -289,17 +289,15 @@ def encode(
     reasons[label == -1] = 3
     reasons[worker == -1] = 2
     reasons[item == -1] = 1
-    usable = np.flatnonzero(reasons == 0)
-    key = item[usable].astype(np.int64) * max(len(worker_names), 1) + worker[usable]
+    usable = np.flatnonzero(reasons == 0).astype(np.int32)
+    whose = worker[usable].astype(np.int64)
     if several:
-        key = key * len(classes) + label[usable]
-    order = np.argsort(key)
-    again = np.flatnonzero(key[order[1:]] == key[order[:-1]]) + 1
-    if len(again):  # a stable sort is slower, but knows which of the same answers came first
-        order = np.argsort(key, kind="stable")
-        reasons[usable[order[again]]] = 5
-        order = np.delete(order, again)
-    rows = usable[order].astype(np.int32)
+        whose = whose * len(classes) + label[usable]
+    again = _repeated(item[usable], whose)
+    reasons[usable[again]] = 5
+    usable, whose = np.delete(usable, again), np.delete(whose, again)
+    # a sparse matrix sorts by item in linear time
+    rows = _by_item(usable, item[usable], whose).data
     item, label = item[rows], label[rows]
     kept, worker = _compact(worker[rows], len(worker_names))
     names = np.array(worker_names, dtype=object)[kept]
@@ -355,7 +353,7 @@ def _codes(column: "pd.Series[Any]") -> tuple[Ints, list[str]]:
         codes, values = column.cat.codes.to_numpy(), column.cat.categories
     else:
         codes, values = pd.factorize(column)
-    if isinstance(values.dtype, pd.StringDtype) and values.is_unique and not (values == "").any():
+    if isinstance(values.dtype, pd.StringDtype) and not (values == "").any():
         return codes.astype(np.int32), values.to_list()
     texts = [_text(value) for value in values]
     order: dict[str, int] = {}
@@ -382,6 +380,24 @@ def _classes(found: Sequence[str], categories: Sequence[str] | None, gold: Mappi
             known = ", ".join(classes)
             raise InputError(f"gold item {item} has the label {label!r}, which isn't among the categories {known}")
     return classes
+
+
+def _by_item(data: Ints, item: Ints, whose: npt.NDArray[np.int64]) -> Any:
+    shape = (int(item.max(initial=-1)) + 1, int(whose.max(initial=-1)) + 1)
+    return sparse.csr_matrix((data, (item, whose)), shape=shape)
+
+
+def _repeated(item: Ints, whose: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+    """Find the places where an item and worker occur for the second time or later."""
+    counts = _by_item(np.ones(len(item), dtype=np.int32), item, whose).tocoo()
+    more = counts.data > 1
+    if not more.any():
+        return np.zeros(0, dtype=np.intp)
+    wide = counts.shape[1]
+    twice = np.sort(counts.row[more].astype(np.int64) * wide + counts.col[more])
+    key = item.astype(np.int64) * wide + whose
+    suspects = np.flatnonzero(twice[np.minimum(np.searchsorted(twice, key), len(twice) - 1)] == key)
+    return suspects[pd.Series(key[suspects]).duplicated().to_numpy()]
 
 
 def _compact(codes: npt.NDArray[Any], size: int) -> tuple[npt.NDArray[np.int64], Ints]:
