@@ -71,3 +71,38 @@ def test_what_the_service_takes_passes(path, value) -> None:
 def test_what_the_service_refuses_is_named(path, value) -> None:
     with pytest.raises(ContractError, match=path.split(".")[-1]):
         check_request(changed(path, value))
+
+
+PUBLIC = "arn:aws:sagemaker:us-east-1:394669845002:workteam/public-crowd/default"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("HumanTaskConfig.TaskTimeLimitInSeconds", 28_801, "8 hours"),
+        ("HumanTaskConfig.TaskAvailabilityLifetimeInSeconds", 2_592_001, "private"),
+        ("HumanTaskConfig.PublicWorkforceTaskPrice", {"AmountInUsd": {"Cents": 1}}, "public workteam alone"),
+    ],
+)
+def test_limits_of_the_guide_for_private_jobs(path, value, words) -> None:
+    with pytest.raises(ContractError, match=words):
+        check_request(changed(path, value))
+
+
+def test_a_public_job_needs_an_allowed_price_and_the_classifier() -> None:
+    request = changed("HumanTaskConfig.WorkteamArn", PUBLIC)
+    request["HumanTaskConfig"]["TaskAvailabilityLifetimeInSeconds"] = 43_201
+    with pytest.raises(ContractError) as caught:
+        check_request(request)
+    for words in ("0.000 dollars is none of 0.012", "FreeOfPersonallyIdentifiableInformation", "43,200"):
+        assert words in str(caught.value)
+    request["HumanTaskConfig"]["TaskAvailabilityLifetimeInSeconds"] = 43_200
+    request["HumanTaskConfig"]["PublicWorkforceTaskPrice"] = {"AmountInUsd": {"Cents": 3, "TenthFractionsOfACent": 6}}
+    request["InputConfig"]["DataAttributes"] = {"ContentClassifiers": ["FreeOfPersonallyIdentifiableInformation"]}
+    check_request(request)
+
+
+@pytest.mark.parametrize("value", ["text", None, 3, [], {"UiConfig": "x"}])
+def test_members_of_a_wrong_type_are_named(value) -> None:
+    with pytest.raises(ContractError, match="HumanTaskConfig"):
+        check_request(changed("HumanTaskConfig", value))

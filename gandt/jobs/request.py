@@ -9,6 +9,13 @@ from typing import Any
 
 from gandt.errors import ContractError
 
+# https://docs.aws.amazon.com/sagemaker/latest/dg/sms-workforce-management.html and the API reference, in seconds
+LONGEST_TASK = 28_800
+LONGEST_PUBLIC, LONGEST_PRIVATE = 43_200, 2_592_000
+PUBLIC_WORKTEAM = ":workteam/public-crowd/"
+# tenths of a cent for a task, as the service takes them for classification and custom tasks
+PUBLIC_PRICES = (12, 24, 36, 48, 60, 72, 120, 240, 360, 480, 600, 720, 840, 960, 1080, 1200)
+
 
 def build_request(
     name: str,
@@ -90,20 +97,26 @@ def check_request(request: Mapping[str, Any]) -> None:
     ContractError
         Names every problem at once.
     """
-    problems = [*_model_problems(request), *_contract_problems(request)]
+    shape = _shape()
+    # members that are missing or of a wrong type come first: the other rules couldn't look at them
+    problems = _missing(request, shape) or [*_limit_problems(request, shape, ""), *_contract_problems(request)]
     if problems:
         name = request.get("LabelingJobName", "without a name")
         raise ContractError(f"labeling job {name}: {'; '.join(problems)}")
 
 
-def _model_problems(request: Mapping[str, Any]) -> list[str]:
+def _shape() -> Any:
     import botocore.session
-    from botocore.validate import ParamValidator
 
     model = botocore.session.get_session().get_service_model("sagemaker")
-    shape = model.operation_model("CreateLabelingJob").input_shape
-    report = ParamValidator().validate(request, shape).generate_report()
-    return report.splitlines() if report else list(_limit_problems(request, shape, ""))
+    return model.operation_model("CreateLabelingJob").input_shape
+
+
+def _missing(request: Mapping[str, Any], shape: Any) -> list[str]:
+    from botocore.validate import ParamValidator
+
+    report: str = ParamValidator().validate(request, shape).generate_report()
+    return report.splitlines()
 
 
 def _limit_problems(value: Any, shape: Any, path: str) -> Iterator[str]:
@@ -134,11 +147,35 @@ def _matches(pattern: str, value: str) -> bool:
 
 
 def _contract_problems(request: Mapping[str, Any]) -> Iterator[str]:
-    attribute = request.get("LabelAttributeName", "")
-    if attribute in ("source", "source-ref") or str(attribute).endswith("-metadata"):
+    """Yield what only the developer guide says."""
+    attribute = request["LabelAttributeName"]
+    if attribute in ("source", "source-ref") or attribute.endswith("-metadata"):
         yield f"LabelAttributeName {attribute!r} is reserved; choose another"
-    interface = request.get("HumanTaskConfig", {}).get("UiConfig", {})
-    if len(interface) != 1:
-        yield "UiConfig needs exactly one of UiTemplateS3Uri and HumanTaskUiArn"
-    if not request.get("InputConfig", {}).get("DataSource"):
+    if not request["InputConfig"]["DataSource"]:
         yield "InputConfig.DataSource needs S3DataSource or SnsDataSource"
+    task = request["HumanTaskConfig"]
+    if len(task["UiConfig"]) != 1:
+        yield "UiConfig needs exactly one of UiTemplateS3Uri and HumanTaskUiArn"
+    # video frames and point clouds, which have no UiTemplateS3Uri, may take longer
+    if "UiTemplateS3Uri" in task["UiConfig"] and task["TaskTimeLimitInSeconds"] > LONGEST_TASK:
+        yield f"TaskTimeLimitInSeconds is over {LONGEST_TASK:,}, the 8 hours that images, text and custom tasks have"
+    public = PUBLIC_WORKTEAM in task["WorkteamArn"]
+    longest = LONGEST_PUBLIC if public else LONGEST_PRIVATE
+    if task.get("TaskAvailabilityLifetimeInSeconds", 0) > longest:
+        whose = "public" if public else "private and vendor"
+        yield f"TaskAvailabilityLifetimeInSeconds is over {longest:,}, the limit for {whose} workteams"
+    if public:
+        yield from _public_problems(request)
+    elif "PublicWorkforceTaskPrice" in task:
+        yield "PublicWorkforceTaskPrice is for the public workteam alone; leave it out"
+
+
+def _public_problems(request: Mapping[str, Any]) -> Iterator[str]:
+    amount = request["HumanTaskConfig"].get("PublicWorkforceTaskPrice", {}).get("AmountInUsd", {})
+    price = 10 * (100 * amount.get("Dollars", 0) + amount.get("Cents", 0)) + amount.get("TenthFractionsOfACent", 0)
+    if price not in PUBLIC_PRICES:
+        allowed = ", ".join(f"{each / 1000:.3f}" for each in PUBLIC_PRICES)
+        yield f"PublicWorkforceTaskPrice of {price / 1000:.3f} dollars is none of {allowed}"
+    classifiers = request["InputConfig"].get("DataAttributes", {}).get("ContentClassifiers", [])
+    if "FreeOfPersonallyIdentifiableInformation" not in classifiers:
+        yield "jobs of the public workteam fail without the content classifier FreeOfPersonallyIdentifiableInformation"
