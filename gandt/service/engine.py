@@ -1,14 +1,16 @@
 """A labeling job's life, as Ground Truth lives it: manifest → tasks → answers → consolidation → output manifest.
 
-The engine knows nothing of who answers: a :class:`Workforce` gets rendered pages and gives answers back, be it a
-simulated crowd or people in a browser. It calls the job's Lambdas with the events that Ground Truth sends and writes
-the files that Ground Truth writes (gandt/service/outputs.py).
+The engine knows nothing of who answers, nor when. ``run`` takes a job through all its iterations with a
+:class:`Workforce`; gandt/service/labeling.py takes the same steps (``batch``, ``task_input``, ``page``, ``close``) one
+by one, with people's answers in between and its state on disk. Either way the job's Lambdas get the events that Ground
+Truth sends, and the files are those that Ground Truth writes (gandt/service/outputs.py).
 """
 
 import json
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from gandt import storage, templates
@@ -24,6 +26,8 @@ PROBE = 10
 # Objects in one call of the post-annotation Lambda.
 CONSOLIDATION_BATCH = 250
 GRANT_SECONDS = 3600
+# AWS's own functions that change nothing: a job that names them runs as one without Lambdas
+PASS_THROUGH = (":PRE-PassThrough", ":ACS-PassThrough")
 
 
 class Workforce(Protocol):
@@ -36,6 +40,15 @@ class Workforce(Protocol):
         ``workers_per_object`` answers by distinct workers; fewer is allowed, none leaves the object failed.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Label:
+    """What consolidation made of one data object: the label's value, when, and where its worker responses are."""
+
+    value: Any
+    at: datetime
+    worker_responses: str
 
 
 @dataclass
@@ -52,6 +65,14 @@ class LabelingJob:
         boto3 S3 client for the job's bucket.
     seed : int
         Of the random probe and of the order in which pages are handed out.
+    labels : dict of str to Label
+        By the id of the data object; what there is already, when a job goes on after a restart.
+    failed : dict of str to str
+        Why an object has no label, by its id.
+    lines : list of dict, optional
+        The manifest as it was read at first; by default it is read.
+    template : str, optional
+        The template as it was read at first; by default it is read.
 
     Raises
     ------
@@ -64,9 +85,10 @@ class LabelingJob:
     s3: Any
     seed: int = 0
     status: str = "Initializing"
-    labels: dict[str, Any] = field(default_factory=dict)
+    labels: dict[str, Label] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
-    excluded: set[str] = field(default_factory=set)
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    template: str = ""
 
     def __post_init__(self) -> None:
         check_request(self.request)
@@ -76,13 +98,16 @@ class LabelingJob:
         self.arn = f"arn:aws:sagemaker:us-east-1:000000000000:labeling-job/{self.name.lower()}"
         self.workers_per_object: int = task["NumberOfHumanWorkersPerDataObject"]
         self.folder = JobFolder(storage.join(self.request["OutputConfig"]["S3OutputPath"], self.name), self.s3)
+        self._iteration = 0
         self._concurrent: int = task.get("MaxConcurrentTaskCount", 1000)
         self._pre = self._function(task.get("PreHumanTaskLambdaArn"))
         consolidation = task.get("AnnotationConsolidationConfig", {})
         self._post = self._function(consolidation.get("AnnotationConsolidationLambdaArn"))
-        self._template = storage.read_text(task["UiConfig"]["UiTemplateS3Uri"], s3=self.s3)
-        self._lines = self._read_manifest()
-        self._answers: dict[str, list[WorkerAnswer]] = {}
+        self.categories = read_categories(self.request.get("LabelCategoryConfigS3Uri"), self.s3)
+        self.template = self.template or storage.read_text(task["UiConfig"]["UiTemplateS3Uri"], s3=self.s3)
+        self.lines = self.lines or self._read_manifest()
+        #: the ids of all objects without the label, in the order of work
+        self.order = self._shuffled()
 
     def run(self, workforce: Workforce) -> dict[str, Any]:
         """Run the whole job and return what DescribeLabelingJob would say of it.
@@ -95,9 +120,11 @@ class LabelingJob:
             When a Lambda's response or the template breaks the contract.
         """
         self.status = "InProgress"
+        opened: set[str] = set()
         try:
-            for iteration, objects in enumerate(self._iterations(), start=1):
-                self._iterate(iteration, objects, workforce)
+            while objects := self.batch(opened):
+                opened.update(objects)
+                self._iterate(objects, workforce)
         except Exception:
             self.status = "Failed"
             raise
@@ -112,7 +139,7 @@ class LabelingJob:
         https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeLabelingJob.html
         """
         labeled = sum(
-            1 for number, line in enumerate(self._lines) if str(number) in self.labels or self.attribute in line
+            1 for number, line in enumerate(self.lines) if str(number) in self.labels or self.attribute in line
         )
         failed = len(self.failed)
         return {
@@ -124,43 +151,74 @@ class LabelingJob:
                 "HumanLabeled": len(self.labels),
                 "MachineLabeled": 0,
                 "FailedNonRetryableError": failed,
-                "Unlabeled": len(self._lines) - labeled - failed,
+                "Unlabeled": len(self.lines) - labeled - failed,
             },
             "LabelingJobOutput": {"OutputDatasetS3Uri": self.folder.output_manifest},
         }
 
-    # ------------------------------------------------------------------ one iteration
+    # ------------------------------------------------------------------ the steps of an iteration
 
-    def _iterate(self, iteration: int, objects: Sequence[str], workforce: Workforce) -> None:
-        pages = {}
-        for number in track(objects, f"{self.name}: preparing pages"):
-            task_input = self._task_input(number)
-            if task_input is None:
-                self.excluded.add(number)
-            else:
-                pages[number] = templates.render(self._template, task_input, grant=self._grant)
-        answers: dict[str, list[WorkerAnswer]] = {number: [] for number in pages}
-        for number, answer in workforce.label(pages, self.workers_per_object):
-            if any(earlier.worker == answer.worker for earlier in answers[number]):
-                raise ContractError(f"worker {answer.worker} answered data object {number} of {self.name} twice")
-            answers[number].append(answer)
+    def batch(self, opened: Collection[str]) -> list[str]:
+        """Return the ids of the next iteration's objects, none when all are done or a stopping condition is met.
+
+        ``opened`` has the ids of all earlier iterations. The first is a random probe; workers don't see the
+        manifest's order. Objects that already have the label are left out.
+        """
+        waiting = [number for number in self.order if number not in opened]
+        size = self._concurrent if opened else PROBE
+        return waiting[: max(0, min(size, self._allowed()))]
+
+    def page(self, task_input: Mapping[str, Any], grant: Callable[[str], str] | None = None) -> str:
+        """Return the HTML of one task; ``grant`` makes an address for the browser out of an ``s3://`` one."""
+        return templates.render(self.template, task_input, grant=grant or self._grant)
+
+    def close(self, iteration: int, objects: Sequence[str], answers: Mapping[str, Sequence[WorkerAnswer]]) -> None:
+        """End an iteration: write worker responses, consolidate, write the manifest of the iteration.
+
+        ``answers`` has an entry for each of the ``objects`` that was shown to workers; one without answers fails.
+        Taking this step again after a crash gives the same files, and calls the Lambda again.
+        """
         for number, given in answers.items():
             if given:
                 self.folder.write_worker_response(iteration, number, given)
             else:
                 self.failed[number] = "no worker answered before the task expired"
-        self._answers.update(answers)
         answered = [number for number in answers if answers[number]]
         for start in range(0, len(answered), CONSOLIDATION_BATCH):
-            self._consolidate(iteration, answered[start : start + CONSOLIDATION_BATCH])
+            part = answered[start : start + CONSOLIDATION_BATCH]
+            self._consolidate(iteration, {number: answers[number] for number in part})
         done = [number for number in objects if number in self.labels]
         self.folder.write_intermediate(
             iteration, ({"datasetObjectId": number, **self._output_line(number)} for number in done)
         )
 
-    def _task_input(self, number: str) -> Mapping[str, Any] | None:
-        """Return what the template sees as ``task.input``, or None when no worker is needed."""
-        line = self._lines[int(number)]
+    def write_output(self) -> None:
+        """Write the output manifest as far as the labels go."""
+        self.folder.write_output_manifest(self._output_lines())
+
+    def _iterate(self, objects: Sequence[str], workforce: Workforce) -> None:
+        self._iteration += 1
+        pages = {}
+        for number in track(objects, f"{self.name}: preparing pages"):
+            task_input = self.task_input(number)
+            if task_input is not None:
+                pages[number] = self.page(task_input)
+        answers: dict[str, list[WorkerAnswer]] = {number: [] for number in pages}
+        for number, answer in workforce.label(pages, self.workers_per_object):
+            if any(earlier.worker == answer.worker for earlier in answers[number]):
+                raise ContractError(f"worker {answer.worker} answered data object {number} of {self.name} twice")
+            answers[number].append(answer)
+        self.close(self._iteration, objects, answers)
+
+    def task_input(self, number: str) -> Mapping[str, Any] | None:
+        """Return what the template sees as ``task.input``, or None when no worker is needed.
+
+        Raises
+        ------
+        FunctionError, ContractError
+            When the pre-annotation Lambda fails, or returns no ``taskInput``.
+        """
+        line = self.lines[int(number)]
         if self._pre is None:
             return line
         event = {"version": "2018-10-06", "labelingJobArn": self.arn, "dataObject": line}
@@ -172,46 +230,48 @@ class LabelingJob:
         needed = response.get("isHumanAnnotationRequired", response.get("humanAnnotationRequired", True))
         return None if str(needed).lower() == "false" else response["taskInput"]
 
-    def _consolidate(self, iteration: int, objects: Sequence[str]) -> None:
-        moment = max(answer.submitted_at for number in objects for answer in self._answers[number])
+    def _consolidate(self, iteration: int, answers: Mapping[str, Sequence[WorkerAnswer]]) -> None:
+        responses = self.folder.worker_responses
+        at = {number: max(answer.submitted_at for answer in given) for number, given in answers.items()}
         if self._post is None:
-            self.labels.update((number, {}) for number in objects)
+            self.labels.update((number, Label({}, at[number], responses[number])) for number in answers)
             return
         payload = [
             {
                 "datasetObjectId": number,
                 "dataObject": self._data_object(number),
-                "annotations": [annotation_content(answer) for answer in self._answers[number]],
+                "annotations": [annotation_content(answer) for answer in given],
             }
-            for number in objects
+            for number, given in answers.items()
         ]
-        uri = self.folder.write_consolidation_request(iteration, moment, payload)
-        response = self._post.invoke(
-            {
-                "version": "2018-10-06",
-                "labelingJobArn": self.arn,
-                "payload": {"s3Uri": uri},
-                "labelAttributeName": self.attribute,
-                "roleArn": self.request["RoleArn"],
-                "outputConfig": self.folder.annotations,
-                "maxHumanWorkersPerDataObject": self.workers_per_object,
-            }
-        )
+        uri = self.folder.write_consolidation_request(iteration, max(at.values()), payload)
+        event = {
+            "version": "2018-10-06",
+            "labelingJobArn": self.arn,
+            "payload": {"s3Uri": uri},
+            "labelAttributeName": self.attribute,
+            "roleArn": self.request["RoleArn"],
+            "outputConfig": self.folder.annotations,
+            "maxHumanWorkersPerDataObject": self.workers_per_object,
+        }
+        if self.categories:
+            event["labelCategories"] = self.categories
+        response = self._post.invoke(event)
         self.folder.write_consolidation_response(iteration, uri, response)
         if not isinstance(response, list):
             raise ContractError(f"the post-annotation Lambda of {self.name} returned no list")
         for entry in response:
             number, content = _consolidated(entry)
-            if number in objects and self.attribute in content:
-                self.labels[number] = content[self.attribute]
-        for number in objects:
+            if number in answers and self.attribute in content:
+                self.labels[number] = Label(content[self.attribute], at[number], responses[number])
+        for number in answers:
             if number not in self.labels:
                 self.failed[number] = f"the post-annotation Lambda returned no {self.attribute!r} for it"
 
     # ------------------------------------------------------------------ pieces
 
     def _function(self, arn: str | None) -> Function | None:
-        if arn is None:
+        if arn is None or arn.endswith(PASS_THROUGH):
             return None
         if arn not in self.functions:
             raise FunctionError(f"no Lambda is known as {arn}; name its file when the job is run")
@@ -234,20 +294,25 @@ class LabelingJob:
             raise ContractError(f"{uri} holds no data object; a job needs at least one")
         return lines
 
-    def _iterations(self) -> Iterator[list[str]]:
-        """Yield the ids of each iteration: a random probe, then batches; objects already labeled are left out."""
-        todo = [str(number) for number, line in enumerate(self._lines) if self.attribute not in line]
+    def _shuffled(self) -> list[str]:
+        """Return the ids of all objects without the label, in the order of work: a random probe, then the rest."""
+        todo = [str(number) for number, line in enumerate(self.lines) if self.attribute not in line]
         rng = random.Random(self.seed)
         probe = sorted(rng.sample(todo, min(PROBE, len(todo))), key=int)
         rest = [number for number in todo if number not in set(probe)]
-        rng.shuffle(rest)  # workers don't see the manifest's order
-        if probe:
-            yield probe
-        for start in range(0, len(rest), self._concurrent):
-            yield rest[start : start + self._concurrent]
+        rng.shuffle(rest)
+        return probe + rest
+
+    def _allowed(self) -> int:
+        """Return how many more objects the stopping conditions let people label."""
+        conditions = self.request.get("StoppingConditions", {})
+        allowed = conditions.get("MaxHumanLabeledObjectCount", len(self.lines)) - len(self.labels)
+        share = conditions.get("MaxPercentageOfInputDatasetLabeled", 100)
+        labeled = self.describe()["LabelCounters"]["TotalLabeled"]
+        return int(min(allowed, -(-len(self.lines) * share // 100) - labeled))
 
     def _data_object(self, number: str) -> dict[str, Any]:
-        line = self._lines[int(number)]
+        line = self.lines[int(number)]
         return {"content": line["source"]} if "source" in line else {"s3Uri": line["source-ref"]}
 
     def _grant(self, uri: str) -> str:
@@ -257,17 +322,17 @@ class LabelingJob:
         return url
 
     def _output_line(self, number: str) -> dict[str, Any]:
-        line = self._lines[int(number)]
+        line = self.lines[int(number)]
         if number not in self.labels:
             return line
-        moment = max(answer.submitted_at for answer in self._answers[number])
-        described = metadata(self.name, moment)
+        label = self.labels[number]
+        described = metadata(self.name, label.at)
         if self._post is None:
-            described["worker-response-ref"] = self.folder.worker_responses[number]
-        return {**line, self.attribute: self.labels[number], f"{self.attribute}-metadata": described}
+            described["worker-response-ref"] = label.worker_responses
+        return {**line, self.attribute: label.value, f"{self.attribute}-metadata": described}
 
     def _output_lines(self) -> Iterable[dict[str, Any]]:
-        return (self._output_line(str(number)) for number in range(len(self._lines)))
+        return (self._output_line(str(number)) for number in range(len(self.lines)))
 
 
 def _consolidated(entry: Any) -> tuple[str, Mapping[str, Any]]:
@@ -277,3 +342,21 @@ def _consolidated(entry: Any) -> tuple[str, Mapping[str, Any]]:
         return str(entry["datasetObjectId"]), content if isinstance(content, dict) else {}
     except (KeyError, TypeError):
         return "", {}
+
+
+def read_categories(uri: str | None, s3: Any) -> list[str]:
+    """Return the label categories in the file at ``uri``, none where there is no such file.
+
+    Raises
+    ------
+    ContractError
+        When the file isn't ``{"labels": [{"label": "…"}, …]}``.
+    """
+    if not uri:
+        return []
+    try:
+        return [str(entry["label"]) for entry in json.loads(storage.read_text(uri, s3=s3))["labels"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ContractError(
+            f'{uri} is no label category file; it should be {{"labels": [{{"label": "cat"}}]}}'
+        ) from error

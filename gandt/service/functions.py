@@ -11,6 +11,7 @@ import select
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -81,6 +82,7 @@ class LocalFunction:
         self._results: IO[bytes] | None = None
         self._console = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 (closed in close)
         self._unread = b""
+        self._one = threading.Lock()  # as one instance of a Lambda, it takes one event at a time
 
     def __enter__(self) -> "LocalFunction":
         return self
@@ -103,15 +105,8 @@ class LocalFunction:
             raise FunctionError(
                 f"Lambda {self.name}: the event exceeds Lambda's limit of 6 MB; send a reference instead"
             )
-        if self._process is None:
-            self._start()
-        assert self._process is not None and self._process.stdin is not None
-        try:
-            self._process.stdin.write(call + "\n")
-            self._process.stdin.flush()
-        except OSError as error:
-            raise self._died() from error
-        answer = self._read()
+        with self._one:
+            answer = self._call(call)
         if "error" in answer:
             raise self._raised(answer["error"])
         if len(json.dumps(answer["result"])) > PAYLOAD_LIMIT:
@@ -129,6 +124,17 @@ class LocalFunction:
         """End the process; a later call starts it again."""
         self._stop()
         self._console.close()
+
+    def _call(self, call: str) -> dict[str, Any]:
+        if self._process is None:
+            self._start()
+        assert self._process is not None and self._process.stdin is not None
+        try:
+            self._process.stdin.write(call + "\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise self._died() from error
+        return self._read()
 
     def _start(self) -> None:
         read, write = os.pipe()

@@ -1,0 +1,269 @@
+"""The labeling service: jobs that people work on, each a thread that takes the engine's steps on what the store holds.
+
+Whatever a step needs is in the store before the next one begins, so that a service that was killed goes on where it
+was: tasks that are missing are made, an iteration that isn't closed is closed (its Lambda may be called again).
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gandt import templates
+from gandt.errors import ContractError, FunctionError, GandtError
+from gandt.jobs import check_request
+from gandt.service.engine import PASS_THROUGH, LabelingJob
+from gandt.service.functions import Function
+from gandt.service.store import Job, Lease, Store
+
+_log = logging.getLogger(__name__)
+# How long a task may stand open when the request doesn't say: AWS's default for private workteams.
+LIFETIME = 2_592_000
+# Tasks that are made before they are kept, together.
+CHUNK = 20
+REASON_LIMIT = 1024  # characters of DescribeLabelingJob's FailureReason
+
+
+class LabelingService:
+    """Runs labeling jobs for people.
+
+    Parameters
+    ----------
+    store : Store
+        What is known so far, and where everything is kept.
+    functions : mapping of str to Function
+        The Lambdas by name, as in ``arn:aws:lambda:…:function:NAME``.
+    s3
+        boto3 S3 client for manifests, templates, objects and output.
+    clock : callable
+        Seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        functions: Mapping[str, Function],
+        s3: Any,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.store, self.functions, self.s3, self.clock = store, functions, s3, clock
+        self._ending = False
+        self._threads: dict[str, threading.Thread] = {}
+        self._changed: dict[str, threading.Event] = {}
+
+    def start(self) -> None:
+        """Go on with every job that hasn't ended."""
+        for job in self.store.jobs():
+            if not job.ended:
+                self._begin(job.name)
+
+    def end(self) -> None:
+        """Let every job's thread come to its next step and stop there; the jobs go on with the next ``start``."""
+        self._ending = True
+        for event in self._changed.values():
+            event.set()
+        for thread in self._threads.values():
+            thread.join()
+
+    # ------------------------------------------------------------------ for the owner
+
+    def create(self, request: Mapping[str, Any]) -> bool:
+        """Begin a job; False when there is one of that name.
+
+        Raises
+        ------
+        ContractError
+            When the request breaks the contract, or asks for what this service doesn't do.
+        """
+        check_request(request)
+        problems = [*self._missing(request)]
+        if problems:
+            raise ContractError(f"labeling job {request['LabelingJobName']}: {'; '.join(problems)}")
+        if not self.store.add_job(request, random.randrange(2**31), self.clock()):
+            return False
+        self._begin(request["LabelingJobName"])
+        return True
+
+    def stop(self, name: str) -> bool:
+        """Stop a job: no more tasks, and what was answered is consolidated; False when it has ended."""
+        stopping = self.store.set_status(name, "Stopping", self.clock(), only=("Initializing", "InProgress"))
+        if name.lower() in self._changed:
+            self._changed[name.lower()].set()
+        return stopping
+
+    def _missing(self, request: Mapping[str, Any]) -> list[str]:
+        """Say what a valid request asks for and doesn't get here."""
+        task = request["HumanTaskConfig"]
+        team = task["WorkteamArn"].rpartition("/")[2]
+        problems = []
+        if not self.store.workteams(team):
+            problems.append(f"there is no workteam {team!r}; create it first")
+        if "S3DataSource" not in request["InputConfig"]["DataSource"]:
+            problems.append("streaming from SnsDataSource isn't there yet; use S3DataSource")
+        if "UiTemplateS3Uri" not in task["UiConfig"]:
+            problems.append("HumanTaskUiArn isn't there yet; use UiTemplateS3Uri")
+        if "LabelingJobAlgorithmsConfig" in request:
+            problems.append("automated labeling isn't there; leave LabelingJobAlgorithmsConfig out")
+        consolidation = task.get("AnnotationConsolidationConfig", {}).get("AnnotationConsolidationLambdaArn")
+        for arn in filter(None, (task.get("PreHumanTaskLambdaArn"), consolidation)):
+            if not arn.endswith(PASS_THROUGH) and _function_name(arn) not in self.functions:
+                name = _function_name(arn)
+                problems.append(
+                    f"no Lambda is known as {name!r}; start the service with --function {name}=FILE.py:HANDLER"
+                )
+        return problems
+
+    # ------------------------------------------------------------------ for the workers
+
+    def jobs(self, worker: str) -> list[tuple[Job, int]]:
+        """Return the jobs of the worker's workteam that are in progress, with how many objects he could do now."""
+        _, team = self.store.worker(worker)
+        now = self.clock()
+        jobs = [job for job in self.store.jobs(team) if job.status == "InProgress"]
+        return [(job, self.store.left(job.name, worker, now)) for job in jobs]
+
+    def next(self, worker: str, name: str) -> Lease | None:
+        """Give the worker a task of the job, None when there is none for him now or the job isn't his workteam's."""
+        _, team = self.store.worker(worker)
+        if name.lower() not in {job.name.lower() for job in self.store.jobs(team)}:
+            return None
+        return self.store.lease(name, worker, self.clock())
+
+    def page(self, lease: Lease, grant: Callable[[str], str]) -> str:
+        """Return the HTML of a leased task."""
+        job = self.store.job(lease.job)
+        assert job is not None
+        return templates.render(job.template, self.store.task(lease), grant=grant)
+
+    def submit(self, lease_id: str, worker: str, content: Mapping[str, Any], seconds: float) -> str:
+        """Keep an answer; see :meth:`Store.submit` for what is returned."""
+        outcome = self.store.submit(lease_id, worker, content, seconds, self.clock())
+        lease = self.store.held(lease_id, worker)
+        if lease is not None and lease.job in self._changed:
+            self._changed[lease.job].set()
+        return outcome
+
+    # ------------------------------------------------------------------ a job's life
+
+    def _begin(self, name: str) -> None:
+        key = name.lower()
+        self._changed[key] = threading.Event()
+        self._threads[key] = threading.Thread(target=self._live, args=(name,), name=f"labeling job {name}", daemon=True)
+        self._threads[key].start()
+
+    def _live(self, name: str) -> None:
+        job = None
+        try:
+            job = self._open(name)
+            while not self._ending:
+                if self._iterate(job):
+                    continue
+                if not self._ending:
+                    job.write_output()
+                    whole = len(self.store.drawn(name)) == len(job.order)
+                    ended = "Completed" if whole and not self._stopping(name) else "Stopped"
+                    self.store.set_status(name, ended, self.clock())
+                return
+        except Exception as error:
+            if not isinstance(error, GandtError):
+                _log.exception("labeling job %s failed", name)
+            self.store.set_status(name, "Failed", self.clock(), reason=_reason(error))
+            try:
+                if job is not None:
+                    job.write_output()
+            except GandtError as further:
+                _log.warning("labeling job %s: %s", name, further)
+
+    def _open(self, name: str) -> LabelingJob:
+        kept = self.store.job(name)
+        assert kept is not None
+        task = kept.request["HumanTaskConfig"]
+        consolidation = task.get("AnnotationConsolidationConfig", {}).get("AnnotationConsolidationLambdaArn")
+        arns = [arn for arn in (task.get("PreHumanTaskLambdaArn"), consolidation) if arn]
+        functions = {arn: self.functions[_function_name(arn)] for arn in arns if _function_name(arn) in self.functions}
+        labels, failed = self.store.results(name)
+        lines = self.store.lines(name)
+        job = LabelingJob(
+            kept.request,
+            functions,
+            self.s3,
+            kept.seed,
+            labels=labels,
+            failed=failed,
+            lines=lines,
+            template=kept.template,
+        )
+        if not lines:
+            self.store.begin(name, job.template, job.lines, job.order, self.clock())
+        self.store.set_status(name, "InProgress", self.clock(), only=("Initializing",))
+        return job
+
+    def _iterate(self, job: LabelingJob) -> bool:
+        """Take the job through one iteration, or the rest of it; False when there is none, or the service ends."""
+        iteration, opened, closed = self.store.iteration(job.name)
+        if closed:
+            objects = [] if self._stopping(job.name) else job.batch(self.store.drawn(job.name))
+            if not objects:
+                return False
+            iteration, opened = iteration + 1, self.clock()
+            self.store.open_iteration(job.name, iteration, objects, opened)
+        self._prepare(job, iteration)
+        if not self._wait(job, iteration, opened):
+            return False
+        self.store.freeze(job.name, iteration)
+        given = self.store.answers(job.name, iteration)
+        drawn = self.store.drawn(job.name, iteration)
+        shown = [number for number, state in drawn.items() if state == "answered"]
+        if self._stopping(job.name):
+            shown = [number for number in shown if number in given]  # who wasn't asked hasn't failed
+        job.close(iteration, list(drawn), {number: given.get(number, []) for number in shown})
+        labels = {number: job.labels[number] for number in shown if number in job.labels}
+        failed = {number: job.failed[number] for number in shown if number in job.failed}
+        self.store.close_iteration(job.name, iteration, labels, failed, self.clock())
+        job.write_output()
+        return True
+
+    def _prepare(self, job: LabelingJob, iteration: int) -> None:
+        """Make the tasks of an iteration that aren't there yet."""
+        todo = [number for number, state in self.store.drawn(job.name, iteration).items() if state == "drawn"]
+        for start in range(0, len(todo), CHUNK):
+            if self._ending or self._stopping(job.name):
+                return
+            tasks = {number: job.task_input(number) for number in todo[start : start + CHUNK]}
+            for task_input in tasks.values():
+                if task_input is not None:
+                    job.page(task_input, grant=lambda uri: uri)  # a page that can't be rendered fails the job here
+            self.store.set_tasks(job.name, tasks)
+
+    def _wait(self, job: LabelingJob, iteration: int, opened: float) -> bool:
+        """Wait until an iteration is answered, expired or stopped; False when the service ends before."""
+        lifetime = job.request["HumanTaskConfig"].get("TaskAvailabilityLifetimeInSeconds", LIFETIME)
+        changed = self._changed[job.name.lower()]
+        while not self._ending:
+            changed.clear()
+            states = self.store.drawn(job.name, iteration).values()
+            if self._stopping(job.name) or self.clock() >= opened + lifetime or not {"open", "drawn"} & set(states):
+                return True
+            changed.wait(0.5)
+        return False
+
+    def _stopping(self, name: str) -> bool:
+        job = self.store.job(name)
+        return job is not None and job.status == "Stopping"
+
+
+def _function_name(arn: str) -> str:
+    """Return NAME of ``arn:aws:lambda:REGION:ACCOUNT:function:NAME[:VERSION]``."""
+    parts = arn.split(":")
+    return parts[6] if len(parts) > 6 else arn
+
+
+def _reason(error: Exception) -> str:
+    """Say why a job failed; of a Lambda's traceback the end, where the fault is."""
+    text = str(error) or repr(error)
+    if isinstance(error, FunctionError) and error.traceback:
+        text += "\n" + error.traceback[-max(0, REASON_LIMIT - len(text) - 1) :]
+    return text[:REASON_LIMIT]
