@@ -71,7 +71,7 @@ def rank_quality(score: Array, right: Array) -> tuple[float, float, float]:
     return float(precision[hits].mean()), float(hits[:50].mean()), float(hits[: len(hits) // 5].sum() / hits.sum())
 
 
-def quality(folder: str, models: list[str], draws: int, count: int) -> pd.DataFrame:
+def quality(folder: str, models: list[str], draws: int, count: int, chosen: list[str]) -> pd.DataFrame:
     rows = []
     with tempfile.TemporaryDirectory() as work:
         stores = {}
@@ -91,6 +91,8 @@ def quality(folder: str, models: list[str], draws: int, count: int) -> pd.DataFr
             rules: dict[str, Callable[..., Any]] = {"mean, not centred": by_mean_uncentred}
             rules |= {"mean": RULES["mean"]} if name == "colour histogram" else RULES
             for rule, function in rules.items():
+                if chosen and rule not in chosen:
+                    continue
                 rng, found = np.random.default_rng(0), []
                 for _ in range(draws):
                     for label in np.unique(labels):
@@ -294,6 +296,7 @@ def main() -> None:
         command.add_argument("--draws", type=int, default=20)
     commands.choices["quality"].add_argument("--models", nargs="+", default=["lite0", "lite0/int8", "lite1", "lite2"])
     commands.choices["quality"].add_argument("--seeds", type=int, default=5)
+    commands.choices["quality"].add_argument("--rules", nargs="+", default=[], help="by default all")
     commands.choices["decision"].add_argument("--wanted", type=int, default=3)
     command = commands.add_parser("speed")
     command.add_argument("--rows", type=int, default=1_000_000)
@@ -303,7 +306,7 @@ def main() -> None:
     if options.command != "speed":
         remember_whitening()
     if options.command == "quality":
-        table = quality(options.folder, options.models, options.draws, options.seeds)
+        table = quality(options.folder, options.models, options.draws, options.seeds, options.rules)
     elif options.command == "decision":
         table = decision(options.folder, options.draws, options.wanted)
     else:

@@ -1,4 +1,4 @@
-"""Rule "classifier": a logistic regression that tells seeds from the pool, calibrated for an unlabelled pool."""
+"""Rule "classifier": a logistic regression that tells seeds from the unlabelled pool."""
 
 from collections.abc import Sequence
 
@@ -10,17 +10,17 @@ from gandt.candidates.spread import whitening
 from gandt.embedding import Vectors
 
 _UNLABELLED = 2_000
-_PENALTY = 10.0
+_PENALTY = 0.05
 _FOLDS = 10
 
 
 @rule("classifier")
 def classifier(vectors: Vectors, seeds: Sequence[Array]) -> Scores:
-    """Score by the logarithm of the probability that an item has the label; 0 stands for certain.
+    """Score by the log-odds of a ridge regression per label, seeds against a sample of the pool.
 
-    The pool has no negatives, only unlabelled items: one regression per label tells its seeds from a sample of the
-    pool, and its odds are scaled so that seeds that it wasn't trained on have the mean probability 1 (Elkan and Noto,
-    "Learning classifiers from only positive and unlabeled data", KDD 2008).
+    The pool has no negatives, only unlabelled items, of which some are wanted: that lowers all odds alike and leaves
+    their order (Elkan and Noto, "Learning classifiers from only positive and unlabeled data", KDD 2008). The scores
+    rank; they are no probabilities of having the label. A seed's own score is that of a regression without it.
     """
     centre, projection = whitening(vectors)
 
@@ -28,7 +28,7 @@ def classifier(vectors: Vectors, seeds: Sequence[Array]) -> Scores:
         return unit((rows.astype(np.float32) - centre) @ projection)
 
     sample = np.unique(np.linspace(0, len(vectors) - 1, min(len(vectors), _UNLABELLED)).astype(np.int64))
-    weights, own, shifts = [], [], []
+    weights, own = [], []
     for rows in seeds:
         unlabelled = project(vectors[np.setdiff1d(sample, rows)])
         group = project(vectors[rows])
@@ -37,16 +37,13 @@ def classifier(vectors: Vectors, seeds: Sequence[Array]) -> Scores:
         for fold in np.array_split(np.random.default_rng(0).permutation(len(group)), min(_FOLDS, len(group))):
             rest = np.delete(group, fold, axis=0)
             held_out[fold] = _log_odds(group[fold], _fit(rest, unlabelled, weight) if len(rest) else weight)
-        share = float((1 / (1 + np.exp(-held_out))).mean())
-        shift = np.log1p(-share) - np.log(share)
         weights.append(weight)
-        shifts.append(shift)
-        own.append(held_out + shift if len(group) > 1 else np.empty(0))
+        own.append(held_out if len(group) > 1 else np.empty(0))
     scores = np.empty((len(vectors), len(seeds)), np.float32)
     for start, block in vectors.chunks():
         projected = project(block)
-        for label, (weight, shift) in enumerate(zip(weights, shifts, strict=True)):
-            scores[start : start + len(block), label] = _log_odds(projected, weight) + shift
+        for label, weight in enumerate(weights):
+            scores[start : start + len(block), label] = _log_odds(projected, weight)
     return Scores(scores, own)
 
 
@@ -66,8 +63,8 @@ def _fit(positive: Array, unlabelled: Array, start: Array | None = None) -> Arra
     def loss(weight: Array) -> tuple[float, Array]:
         margins = signs * (rows @ weight[:-1] + weight[-1])
         pull = -shares * signs / (1 + np.exp(np.clip(margins, -50, 50)))
-        value = float(shares @ np.logaddexp(0, -margins)) + 0.5 * float(weight[:-1] @ weight[:-1]) / _PENALTY / 100
-        return value, np.append(rows.T @ pull + weight[:-1] / _PENALTY / 100, pull.sum())
+        value = float(shares @ np.logaddexp(0, -margins)) + 0.5 * float(weight[:-1] @ weight[:-1]) * _PENALTY
+        return value, np.append(rows.T @ pull + weight[:-1] * _PENALTY, pull.sum())
 
     start = np.zeros(rows.shape[1] + 1) if start is None else start
     found: Array = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 100}).x
