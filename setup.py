@@ -10,7 +10,7 @@ VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "gandt/__init__.py").read_
 
 # What is heavy, or of use on a laptop only, is an extra. torch is never pinned: AWS's images bring their own.
 EXTRAS = {
-    "local": ["moto[s3]>=5.2", "flask>=3", "flask-cors>=6", "scikit-learn>=1.6"],
+    "local": ["moto[s3]>=5.2", "flask>=3", "flask-cors>=6", "scikit-learn>=1.6", "starlette>=1", "uvicorn>=0.34"],
     "gpu": ["torch>=2.4"],
     "heic": ["pillow-heif>=1"],
     "notebooks": ["jupyterlab>=4"],
@@ -58,7 +58,7 @@ setup(
     package_data={
         "gandt": ["py.typed"],
         "gandt.report": ["*.liquid.html"],
-        "gandt.service": ["static/crowd-elements/*.js", "static/crowd-elements/*/*.js"],
+        "gandt.service": ["static/crowd-elements/*.js", "static/crowd-elements/*/*.js", "static/portal/*"],
         "gandt.shipped.lambdas": ["*/*.py", "*/*.md"],
         "gandt.shipped.templates": ["*.liquid.html"],
     },

@@ -104,7 +104,7 @@ def _root(
 
 def main() -> None:
     """Run the command line; the entry point of the console script."""
-    from gandt.cli import answers, consensus, demo, embedding, manifest, template  # noqa: F401  (they register commands)
+    from gandt.cli import answers, consensus, demo, embedding, manifest, serve, template  # noqa: F401  (registered)
 
     try:
         app()

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateLabelingJob.
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from gandt.errors import ContractError
@@ -105,11 +106,22 @@ def check_request(request: Mapping[str, Any]) -> None:
         raise ContractError(f"labeling job {name}: {'; '.join(problems)}")
 
 
-def _shape() -> Any:
+def model_problems(request: Mapping[str, Any], operation: str) -> list[str]:
+    """Return what botocore's model of one of SageMaker's operations has against a request, a sentence each."""
+    shape = _shape(operation)
+    return _missing(request, shape) or [*_limit_problems(request, shape, "")]
+
+
+@lru_cache(maxsize=1)
+def sagemaker_model() -> Any:
+    """Return botocore's model of SageMaker, which takes a while to load."""
     import botocore.session
 
-    model = botocore.session.get_session().get_service_model("sagemaker")
-    return model.operation_model("CreateLabelingJob").input_shape
+    return botocore.session.get_session().get_service_model("sagemaker")
+
+
+def _shape(operation: str = "CreateLabelingJob") -> Any:
+    return sagemaker_model().operation_model(operation).input_shape
 
 
 def _missing(request: Mapping[str, Any], shape: Any) -> list[str]:
