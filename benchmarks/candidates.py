@@ -4,6 +4,7 @@
 
     python benchmarks/candidates.py quality ../shared/data/clothing     # a folder per class
     python benchmarks/candidates.py decision ../shared/data/clothing
+    python benchmarks/candidates.py duplicates ../shared/data/clothing
     python benchmarks/candidates.py speed --rows 1000000
 
 ``quality``: 20 draws of 5 seeds per class; each class is looked for on its own in the rest of the pool. ``decision``:
@@ -12,6 +13,7 @@ the machine's own matrix product, and g-and-t's rule against the same in scipy a
 """
 
 import argparse
+import io
 import resource
 import tempfile
 import time
@@ -27,9 +29,12 @@ from scipy.stats import trim_mean
 
 from gandt import EmbeddingStore, embed, filter_by_similarity
 from gandt.candidates import classifier, spread
-from gandt.candidates.rules import RULES, centred_products, pool_mean, product_chunks, unit
+from gandt.candidates.duplicates import near_pairs
+from gandt.candidates.rules import RULES, centred, centred_products, pool_mean, product_chunks, unit
 from gandt.candidates.trimmed import count_threshold, farther_than_other
+from gandt.embedding import models
 from gandt.embedding.store import EMBEDDED, Record, Vectors, Writer
+from gandt.images import decode
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -155,6 +160,43 @@ def decision(folder: str, draws: int, wanted: int) -> pd.DataFrame:
                         }
                     )
                     print(rows[-1], flush=True)
+    return pd.DataFrame(rows)
+
+
+def duplicates(folder: str) -> pd.DataFrame:
+    """Return how alike a photograph stays to itself after a change, in quantiles over 100 photographs."""
+
+    def jpeg(image: Image.Image, quality: int) -> bytes:
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=quality)
+        return buffer.getvalue()
+
+    def cut(image: Image.Image, share: int) -> Image.Image:
+        width, height = image.size
+        return image.crop((width // share, height // share, width - width // share, height - height // share))
+
+    changes: dict[str, Callable[[Image.Image], bytes]] = {
+        "JPEG quality 60": lambda image: jpeg(image, 60),
+        "15 % brighter": lambda image: jpeg(image.point(lambda value: min(255, int(value * 1.15))), 90),
+        "mirrored": lambda image: jpeg(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), 90),
+        "JPEG quality 30": lambda image: jpeg(image, 30),
+        "a tenth of each side cut off": lambda image: jpeg(cut(image, 10), 90),
+        "scaled to half": lambda image: jpeg(image.resize((image.width // 2, image.height // 2)), 85),
+    }
+    with tempfile.TemporaryDirectory() as work:
+        store = embed(folder, f"{work}/store", device="cpu")
+        items = store.items.loc[store.items["status"] == "embedded", "item"].tolist()
+        pairs = near_pairs(store, 0.9)
+        print(f"{len(pairs)} of {len(items) * (len(items) - 1) // 2:,} pairs of different photographs reach 0.9")
+        some, model = items[:: max(1, len(items) // 100)], models.load("lite0", device="cpu")
+        centre = pool_mean(store.vectors)
+        plain = centred(store.vectors[store.rows(some)], centre)
+        rows = []
+        for name, change in changes.items():
+            contents = [change(Image.open(item).convert("RGB")) for item in some]
+            found = [model.run(decode(content, model.preprocessing).pixels[None]) for content in contents]
+            same = (centred(models.normalised(np.concatenate(found)), centre) * plain).sum(axis=1)
+            rows.append({"change": name, **{f"{1 - q:.0%}": np.quantile(same, q) for q in (0.01, 0.05, 0.1, 0.5)}})
     return pd.DataFrame(rows)
 
 
@@ -290,7 +332,7 @@ def speed(rows: int, dim: int, seed_count: int) -> pd.DataFrame:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("quality", "decision"):
+    for name in ("quality", "decision", "duplicates"):
         command = commands.add_parser(name)
         command.add_argument("folder", help="a folder per class")
         command.add_argument("--draws", type=int, default=20)
@@ -307,6 +349,8 @@ def main() -> None:
         remember_whitening()
     if options.command == "quality":
         table = quality(options.folder, options.models, options.draws, options.seeds, options.rules)
+    elif options.command == "duplicates":
+        table = duplicates(options.folder)
     elif options.command == "decision":
         table = decision(options.folder, options.draws, options.wanted)
     else:

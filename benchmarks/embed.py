@@ -57,8 +57,8 @@ def cpu_seconds(work: Callable[[Any], Any], things: list[Any]) -> float:
     return best
 
 
-def plain_torch(files: list[Path]) -> float:
-    """Images per second of what one writes first: a DataLoader, a worker per core, an eager model, batches of 32."""
+def plain_torch(files: list[Path], threads: int) -> tuple[float, float]:
+    """Images per second, on the clock and of CPU time, of what one writes first: a DataLoader and an eager model."""
     import torch
 
     class Photographs(torch.utils.data.Dataset):  # type: ignore[misc]
@@ -74,11 +74,14 @@ def plain_torch(files: list[Path]) -> float:
             return torch.from_numpy((pixels / 255 - 0.5) / 0.5).permute(2, 0, 1)
 
     module = _unfolded(lite.weights_file("lite0").read_bytes())
-    start = time.perf_counter()
+    torch.set_num_threads(threads)
+    start, before = time.perf_counter(), os.times()
     with torch.inference_mode():
         for batch in torch.utils.data.DataLoader(Photographs(), batch_size=32, num_workers=CORES):
             module(batch)
-    return len(files) / (time.perf_counter() - start)
+    after = os.times()
+    cpu = sum(after[:4]) - sum(before[:4])  # of this process and of the workers that have ended
+    return len(files) / (time.perf_counter() - start), len(files) / cpu
 
 
 def _unfolded(content: bytes) -> Any:
@@ -122,8 +125,11 @@ def rate(folder: str, megapixels: float, images: int) -> None:
         )
         rows: list[dict[str, Any]] = []
         if importlib.util.find_spec("torch"):
-            seconds = max(plain_torch(files[:300]) for _ in range(2))
-            rows.append({"what": "torch DataLoader, eager fp32", "images/s": seconds})
+            reached = max(plain_torch(files[:300], CORES)[0] for _ in range(2))
+            # with one thread nothing spins: what the cores could do at most if all of it overlapped perfectly
+            at_most = CORES * max(plain_torch(files[:150], 1)[1] for _ in range(2))
+            row = {"what": "torch DataLoader, eager fp32", "images/s": reached}
+            rows.append(row | {"cores x images per CPU s": at_most})
         else:
             print("torch isn't installed: no peer to compare with\n")
         some = [path.read_bytes() for path in files[:: max(1, len(files) // 200)]]
@@ -150,6 +156,7 @@ def rate(folder: str, megapixels: float, images: int) -> None:
             row |= {"cores x images per CPU s": idle, "of perfect": idle / ideal}
             if rows and rows[0]["what"].startswith("torch"):
                 row["times torch"] = reached / rows[0]["images/s"]
+                row["times torch, per CPU s"] = idle / rows[0]["cores x images per CPU s"]
             rows.append(row)
             print(f"{precision}: {best.bottleneck()}")
         print()
