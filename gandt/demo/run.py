@@ -5,6 +5,7 @@ in for the world around gandt: images, an S3, a crowd.
 """
 
 import json
+import random
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -178,6 +179,7 @@ def _ask(
     with embedded_s3(BUCKET) as (s3, environment):
         where = upload_images([*shown, *examples], f"{bucket}/images", s3=s3)
         asked = list(dict.fromkeys(where[item] for item in shown))
+        random.Random(seed).shuffle(asked)  # best first, a tile's place on the page would tell its likely label
         gold = {where[item]: label for label, items in pool.seeds.items() for item in items}
 
         def consolidate(answers: pd.DataFrame) -> gandt.Consensus:
