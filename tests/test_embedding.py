@@ -331,7 +331,8 @@ def files_of(store: Path) -> dict[str, bytes]:
 
 def test_three_sudden_deaths_leave_the_store_of_an_undisturbed_run(tmp_path: Path, tiny: str) -> None:
     fill(tmp_path / "pool", 60)
-    (tmp_path / "pool/1/bad.png").touch()
+    for name in ("0/0000bad.png", "0/0009bad.png", "1/bad.png"):
+        (tmp_path / "pool" / name).touch()
     shutil.copy(tmp_path / "pool/0/0000.png", tmp_path / "pool/2/copy.png")
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     assert start(tmp_path / "pool", undisturbed, tiny).wait() == 0

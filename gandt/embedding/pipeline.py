@@ -257,6 +257,14 @@ def _embed(
                     work.vector, work.picture = vector, None
         return batch
 
+    def news(done: Iterable[_Work]) -> Iterator[_Work]:
+        """Drop what was set aside before, and again: it must not shift where parts begin."""
+        for work in done:
+            if work.reason and (work.listed.item, work.sha256, work.reason) in set_aside:
+                run.set_aside += 1
+            else:
+                yield work
+
     start, start_cpu = time.perf_counter(), time.process_time()
     remote = bool(todo) and storage.is_s3(todo[0].item)
     if model.batch == 1 and not remote:
@@ -270,16 +278,14 @@ def _embed(
         batches = ordered_map(infer, _batches(decoded, model.batch), model_threads, 2 * model_threads)
         done = (work for batch in batches for work in batch)
     with Meter("embedding", len(todo)) as meter:
-        for part in _batches(_permitted(done), PART, meter):
+        for part in _batches(news(_permitted(done)), PART, meter):
             with clock.time("write"):
-                _write_part(part, owned, set_aside, writer, run)
+                _write_part(part, owned, writer, run)
     run.seconds, run.cpu_seconds = time.perf_counter() - start, time.process_time() - start_cpu
     return run
 
 
-def _write_part(
-    part: list[_Work], owned: dict[str, tuple[int, int]], set_aside: set[tuple[str, str, str]], writer: Writer, run: Run
-) -> None:
+def _write_part(part: list[_Work], owned: dict[str, tuple[int, int]], writer: Writer, run: Run) -> None:
     records: list[Record] = []
     vectors: list[Features] = []
     for work in part:
@@ -287,8 +293,6 @@ def _write_part(
         if work.reason:
             status = SET_ASIDE
             run.set_aside += 1
-            if (entry.item, work.sha256, work.reason) in set_aside:
-                continue  # as before
         elif work.sha256 in owned:
             work.width, work.height = owned[work.sha256]
             run.linked += 1
@@ -301,8 +305,7 @@ def _write_part(
         records.append(
             Record(entry.item, work.sha256, work.width, work.height, status, work.reason, row, entry.version)
         )
-    if records:
-        writer.write(records, np.asarray(vectors, np.float32))
+    writer.write(records, np.asarray(vectors, np.float32))
 
 
 def _permitted(done: Iterable[_Work]) -> Iterator[_Work]:
