@@ -191,12 +191,32 @@ def generated(folder: Path, count: int) -> None:
         path.write_bytes(content[: len(content) // 2] if number % 100 == 50 else content)
 
 
-def kill(images: int, precision: str) -> None:
+def colours(path: Path) -> str:
+    """Write a network that costs nothing, the mean colours of a grid, for when only the store is in question."""
+    from onnx import TensorProto, helper
+
+    entry = helper.make_tensor_value_info("in", TensorProto.UINT8, ["n", 32, 32, 3])
+    nodes = [
+        helper.make_node("Cast", ["in"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["float"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("AveragePool", ["planes"], ["grid"], kernel_shape=[4, 4], strides=[4, 4]),
+        helper.make_node("Flatten", ["grid"], ["out"]),
+    ]
+    result = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 192])
+    graph = helper.make_graph(nodes, "colours", [entry], [result])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    path.write_bytes(model.SerializeToString())
+    return f"onnx:{path}"
+
+
+def kill(images: int, precision: str, model: str) -> None:
     """Embed a pool undisturbed and again with three kill -9; the stores must be equal, file by file."""
     with tempfile.TemporaryDirectory() as work:
         pool = Path(work) / "pool"
         generated(pool, images)
-        command = [sys.executable, __file__, "one", str(pool), "--precision", precision]
+        model = colours(Path(work) / "colours.onnx") if model == "colours" else model
+        precision = "fp32" if model.startswith("onnx:") else precision
+        command = [sys.executable, __file__, "one", str(pool), "--precision", precision, "--model", model]
         start = time.perf_counter()
         subprocess.run([*command, "--store", f"{work}/undisturbed"], check=True)
         print(f"undisturbed: {time.perf_counter() - start:.0f} s")
@@ -227,8 +247,8 @@ def kill(images: int, precision: str) -> None:
         print(f"fingerprint {fingerprint(store)}")
 
 
-def one(folder: str, store: str, precision: str) -> None:
-    run = embed(folder, store, precision=precision, device="cpu").run
+def one(folder: str, store: str, precision: str, model: str) -> None:
+    run = embed(folder, store, model=model, precision=precision, device="cpu").run
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     rate = run.embedded / run.seconds if run.seconds else 0.0
     print(
@@ -274,6 +294,7 @@ def main() -> None:
     commands.choices["one"].add_argument("--store", required=True)
     for name in ("one", "kill"):
         commands.choices[name].add_argument("--precision", default="int8")
+        commands.choices[name].add_argument("--model", default="lite0", help="or colours: a network that costs nothing")
     options = vars(parser.parse_args())
     globals()[options.pop("command")](**options)
 
