@@ -172,6 +172,8 @@ def test_what_the_port_refuses(live) -> None:
         assert b"UnknownOperation" in fetch(live.address, b"{}", X_Amz_Target=f"SageMaker.{operation}")[1]
     assert fetch(live.address, b" " * 10_000_001, X_Amz_Target="SageMaker.ListWorkteams")[0] == 413
     assert fetch(live.address + "/", Host="evil.example")[0] == 400  # a name pointed at this port
+    for body in (b'{"a": NaN}', b'{"a": 1e999}', b'{"a": "\\ud800"}', b"[" * 100_000, b"\xff"):
+        assert b"Serialization" in fetch(live.address, body, X_Amz_Target="SageMaker.ListWorkteams")[1]
     for path in ("/portal/../server.py", "/portal/%2e%2e%2fserver.py", "/portal/index.html", "/object/x/y", "/task/x"):
         assert fetch(live.address + path)[0] in (401, 403, 404)
     token = invite(live, "Mallory", "friends").partition("#")[2].encode()

@@ -60,7 +60,7 @@ class SageMakerApi:
         if method is None:
             raise ApiError("UnknownOperationException", f"there is no operation {operation[:100]!r} in this service")
         try:
-            request = json.loads(body or b"{}")
+            request = checked_json(body)
         except (ValueError, RecursionError) as error:
             raise ApiError("SerializationException", f"the body isn't JSON: {error}") from error
         if not isinstance(request, dict):
@@ -218,6 +218,19 @@ class SageMakerApi:
         if not teams:
             raise ApiError(code, f"there is no workteam {name}")
         return teams[0]
+
+
+def checked_json(body: bytes) -> Any:
+    """Return the value of a body that will be written again as JSON in UTF-8; an empty body is an empty object.
+
+    Raises
+    ------
+    ValueError, RecursionError
+        When it isn't JSON, or can't be written again: infinite numbers, halves of surrogate pairs, endless nesting.
+    """
+    value = json.loads(body or b"{}")
+    json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    return value
 
 
 def _described(team: Workteam) -> dict[str, Any]:

@@ -211,7 +211,7 @@ class LabelingService:
             iteration, opened = iteration + 1, self.clock()
             self.store.open_iteration(job.name, iteration, objects, opened)
         self._prepare(job, iteration)
-        if not self._wait(job, iteration, opened):
+        if not self._wait(job, opened):
             return False
         self.store.freeze(job.name, iteration)
         given = self.store.answers(job.name, iteration)
@@ -238,14 +238,13 @@ class LabelingService:
                     job.page(task_input, grant=lambda uri: uri)  # a page that can't be rendered fails the job here
             self.store.set_tasks(job.name, tasks)
 
-    def _wait(self, job: LabelingJob, iteration: int, opened: float) -> bool:
+    def _wait(self, job: LabelingJob, opened: float) -> bool:
         """Wait until an iteration is answered, expired or stopped; False when the service ends before."""
         lifetime = job.request["HumanTaskConfig"].get("TaskAvailabilityLifetimeInSeconds", LIFETIME)
         changed = self._changed[job.name.lower()]
         while not self._ending:
             changed.clear()
-            states = self.store.drawn(job.name, iteration).values()
-            if self._stopping(job.name) or self.clock() >= opened + lifetime or not {"open", "drawn"} & set(states):
+            if self._stopping(job.name) or self.clock() >= opened + lifetime or not self.store.pending(job.name):
                 return True
             changed.wait(0.5)
         return False

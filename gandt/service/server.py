@@ -11,7 +11,7 @@ from typing import Any
 
 from gandt.errors import InputError, extra
 from gandt.service import crowd_elements
-from gandt.service.api import SageMakerApi
+from gandt.service.api import SageMakerApi, checked_json
 from gandt.service.grants import Grants
 from gandt.service.labeling import LabelingService
 from gandt.service.store import Lease
@@ -184,7 +184,7 @@ class Server:
                 raise _RefusedError(403, "only the portal's own page may do this")
             worker = await run_in_threadpool(self._worker, request) if signed_in else ""
             try:
-                content = json.loads(await _body(request) or b"{}")
+                content = checked_json(await _body(request))
             except (ValueError, RecursionError) as error:
                 raise _RefusedError(400, "the body isn't JSON") from error
             if not isinstance(content, dict):

@@ -246,6 +246,11 @@ class Store:
             rows = self._read(sql, name.lower(), iteration)
         return {str(row["number"]): row["state"] for row in rows}
 
+    def pending(self, name: str) -> bool:
+        """Return whether any object of the open iteration still waits for its task or for answers."""
+        sql = "SELECT 1 FROM objects WHERE job = ? AND state IN ('open', 'drawn') LIMIT 1"
+        return bool(self._read(sql, name.lower()))
+
     def open_iteration(self, name: str, iteration: int, objects: Sequence[str], now: float) -> None:
         """Begin an iteration with these objects; none is handed out before its task is there."""
         key = name.lower()

@@ -129,6 +129,7 @@ function open(given) {
   frame.setAttribute("sandbox", "allow-scripts");
   frame.title = `Task of ${job.title}`;
   frame.src = `/task/${task.lease}`;
+  frame.addEventListener("load", (event) => event.target.focus()); // the template's keys work at once
   main.className = "task";
   main.replaceChildren(frame);
   document.body.classList.add("working");
