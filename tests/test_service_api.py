@@ -128,6 +128,14 @@ def test_workteams(live) -> None:
         each["WorkteamName"] for each in sagemaker.list_workteams(SortBy="Name", SortOrder="Ascending")["Workteams"]
     ]
     assert names == ["Friends", "Short"]
+    changed = sagemaker.update_workteam(WorkteamName="short", Description="other")["Workteam"]
+    assert (changed["WorkteamName"], changed["Description"], changed["MemberDefinitions"]) == (
+        "Short",
+        "other",
+        MEMBERS,
+    )
+    assert sagemaker.describe_workteam(WorkteamName="Short")["Workteam"] == changed
+    assert changed["LastUpdatedDate"] > changed["CreateDate"]
     assert sagemaker.delete_workteam(WorkteamName="Short")["Success"]
     with pytest.raises(sagemaker.exceptions.ClientError, match="no workteam"):
         sagemaker.describe_workteam(WorkteamName="Short")

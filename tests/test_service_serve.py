@@ -1,10 +1,13 @@
 """``gandt serve`` as a process of its own: killed and started again, invitations, what it refuses."""
 
+import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
 from typing import Any
 
@@ -56,7 +59,7 @@ class Served:
 
 
 def test_a_killed_service_goes_on_and_no_acknowledged_answer_is_lost(tmp_path) -> None:
-    """Killed with -9 in the middle of each iteration; every answer that was acknowledged is in the output, once."""
+    """Killed with -9 while three people work; every answer that was acknowledged is in the output, once."""
     (tmp_path / "consolidate.py").write_text(FUNCTION)
     state = str(tmp_path / "state")
     with embedded_s3("bucket") as (s3, environment):
@@ -81,28 +84,44 @@ def test_a_killed_service_goes_on_and_no_acknowledged_answer_is_lost(tmp_path) -
                     workers_per_object=2,
                 )
             )
-            links = [invite(name, "t", state) for name in ("Ann", "Ben")]
+            links = [invite(name, "t", state) for name in ("Ann", "Ben", "Cem")]
             cookies = [served.post("session", {"token": link.partition("#")[2]})[1] for link in links]
-            acknowledged: list[int] = []
+            acknowledged: list[str] = []
 
-            def round_() -> None:
-                for cookie in cookies:
-                    task = served.post("jobs/killed/next", {}, cookie)[0]["task"]
-                    if task:
-                        served.post(f"leases/{task['lease']}/answer", {"answer": {"n": len(acknowledged)}}, cookie)
-                        acknowledged.append(len(acknowledged))
+            def work(cookie: str) -> None:
+                """Ask and answer; where the service is away, send the same again until it is back."""
+                while len(acknowledged) < 28:
+                    task = persist("jobs/killed/next", {}, cookie)["task"]
+                    while task:
+                        name = f"{cookie[-4:]} {task['lease']}"
+                        following = persist(f"leases/{task['lease']}/answer", {"answer": {"n": name}}, cookie)
+                        acknowledged.append(name)
+                        task = following["task"]
+                    time.sleep(0.02)
 
-            for moment in (5, 20, 25):
-                until(lambda moment=moment: round_() or len(acknowledged) >= moment)
-                served.kill()
+            def persist(path: str, content: Any, cookie: str) -> Any:
+                while True:
+                    try:
+                        return served.post(path, content, cookie)[0]
+                    except (OSError, http.client.HTTPException):
+                        time.sleep(0.05)
+
+            threads = [threading.Thread(target=work, args=(cookie,), daemon=True) for cookie in cookies]
+            for thread in threads:
+                thread.start()
+            for moment in (3, 14, 24):
+                until(lambda moment=moment: len(acknowledged) >= moment)
+                served.kill()  # whatever they are at
                 served.start()
-            until(lambda: round_() or len(acknowledged) == 28)
+            for thread in threads:
+                thread.join(60)
             client = boto3.client("sagemaker", endpoint_url=served.address, region_name="us-east-1")
             until(lambda: client.describe_labeling_job(LabelingJobName="killed")["LabelingJobStatus"] == "Completed")
             lines = storage.read_text("s3://bucket/out/killed/manifests/output/output.manifest", s3=s3).splitlines()
             labels = [json.loads(line)["killed"] for line in lines]
             assert [len(label) for label in labels] == [2] * 14
-            assert sorted(number for label in labels for number in label) == acknowledged
+            assert sorted(name for label in labels for name in label) == sorted(acknowledged)
+            assert all(len({name.split()[0] for name in label}) == 2 for label in labels)  # by two workers
             busy = subprocess.run(served.command, capture_output=True, text=True, env=served.environment)
             assert (busy.returncode, "another gandt serve runs" in busy.stderr) == (1, True)
         finally:

@@ -197,6 +197,13 @@ class SageMakerApi:
     def _DescribeWorkteam(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return {"Workteam": _described(self._team(request["WorkteamName"]))}
 
+    def _UpdateWorkteam(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        team = self._team(request["WorkteamName"])
+        self._service.store.change_workteam(
+            {**team.request, **request, "WorkteamName": team.name}, self._service.clock()
+        )
+        return {"Workteam": _described(self._team(team.name))}
+
     def _ListWorkteams(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         part = request.get("NameContains", "").lower()
         teams = [team for team in self._service.store.workteams() if part in team.name.lower()]

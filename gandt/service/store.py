@@ -409,6 +409,12 @@ class Store:
             row = (name.lower(), name, json.dumps(request), now, now)
             return db.execute("INSERT OR IGNORE INTO workteams VALUES (?,?,?,?,?)", row).rowcount == 1
 
+    def change_workteam(self, request: Mapping[str, Any], now: float) -> None:
+        """Keep other members of an existing workteam's request."""
+        with self._write() as db:
+            sql = "UPDATE workteams SET request = ?, modified = ? WHERE key = ?"
+            db.execute(sql, (json.dumps(request), now, request["WorkteamName"].lower()))
+
     def workteams(self, name: str | None = None) -> list[Workteam]:
         """Return all workteams by name, or the one of that name."""
         rows = self._read("SELECT * FROM workteams WHERE ? IS NULL OR key = ? ORDER BY key", name, (name or "").lower())
