@@ -88,7 +88,18 @@ def test_importing_gandt_and_its_command_line_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr.strip() == "[]"
-    for command in ("demo", "report", "embed", "filter", "manifest", "template", "answers", "consensus", "workers"):
+    for command in (
+        "demo",
+        "report",
+        "embed",
+        "filter",
+        "manifest",
+        "template",
+        "answers",
+        "consensus",
+        "workers",
+        "serve",
+    ):
         assert command in done.stdout
 
 
@@ -96,7 +107,7 @@ def test_every_command_has_help_with_an_example_and_json(tmp_path: Path) -> None
     import typer
     from typer.main import get_command
 
-    from gandt.cli import answers, app, consensus, demo, embedding, manifest, template  # noqa: F401
+    from gandt.cli import answers, app, consensus, demo, embedding, manifest, serve, template  # noqa: F401
 
     def walk(command, name):
         if hasattr(command, "commands"):

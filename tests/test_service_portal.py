@@ -3,8 +3,10 @@
 import json
 import sqlite3
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
+import axe_playwright_python
 import pytest
 from PIL import Image
 from service import MEMBERS, arn, invite, running, until
@@ -13,6 +15,7 @@ from gandt import build_manifest, read_answers, resources, storage
 from gandt.jobs import build_request
 
 TEAM = "friends"
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 
 
 @pytest.fixture
@@ -145,8 +148,12 @@ def test_two_people_label_a_job_to_its_end(live, enter, tmp_path) -> None:
 
 
 def keep(page: Any, folder: Any, name: str) -> None:
-    """Keep a screenshot, to be looked at."""
+    """Keep a screenshot, to be looked at, and let axe look at the portal's own part of the page."""
     page.screenshot(path=folder / f"{name}.png")
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run(document, { iframes: false }).then((result) => result.violations)")
+    assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 HOSTILE = """<script src="https://assets.crowd.aws/crowd-html-elements.js"></script>
