@@ -1,6 +1,7 @@
 """The workers' portal in a browser: a job made by boto3 on our own template and Lambdas, labeled by two people."""
 
 import json
+import socket
 import sqlite3
 from io import BytesIO
 from pathlib import Path
@@ -178,6 +179,17 @@ parent.postMessage({ type: "crowd-form-submit", answer: "no object" }, "*");
 <crowd-form><crowd-input name="word" label="Word"></crowd-input></crowd-form>"""
 
 
+def heard(listener: socket.socket) -> bytes:
+    """Return what was sent to a socket; a browser may connect before it looks at the policy, and then say nothing."""
+    try:
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(0.5)
+            return connection.recv(1000)
+    except TimeoutError:
+        return b""
+
+
 def test_a_hostile_template_reaches_nothing(live, enter, tmp_path) -> None:
     create(live, "hostile", HOSTILE, [{"source": "a"}], workers_per_object=1)
     page = enter("Ann")
@@ -195,6 +207,15 @@ def test_a_hostile_template_reaches_nothing(live, enter, tmp_path) -> None:
     tab.goto(inner.url)
     assert tab.evaluate("window.told").get("cookie") == "SecurityError"
     tab.close()
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.settimeout(0.5)
+        port = elsewhere.getsockname()[1]
+        inner.evaluate(f"void (location.href = 'http://127.0.0.1:{port}/?leak')")
+        page.wait_for_timeout(300)
+        assert heard(elsewhere) == b""  # the portal lets its frame go nowhere else
+    page.reload()
+    page.get_by_role("button", name="Start").click()
+    inner = inside(page)
     inner.get_by_label("Word").fill("good")
     page.frame_locator("iframe").get_by_role("button", name="Submit").click()
     until(lambda: live.store.job("hostile").ended or page.wait_for_timeout(20))
