@@ -225,3 +225,22 @@ def test_without_crowd_kit_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "crowdkit", None)
     with pytest.raises(Exception, match=r"gandt\[crowd-kit\]"):
         consolidate(simulate(items=10)[0], method="glad")
+
+
+def test_an_order_on_the_page_is_no_bias_of_the_worker_and_a_bias_is_found() -> None:
+    """The likeliest tiles lie first, so everybody's labels depend on the place; only one worker follows the place."""
+    random = np.random.default_rng(5)
+    rows = []
+    for page in range(40):
+        truth = np.sort(random.integers(0, 2, size=10))
+        for worker in ("a", "b", "c", "d", "e", "by place"):
+            for place, answer in enumerate(truth):
+                if worker == "by place" and random.random() < 0.5:
+                    answer = int(place % 2)
+                elif random.random() < 0.08:
+                    answer = 1 - answer
+                rows.append((f"{page} {place}", worker, "cat" if answer else "dog", f"{page}", place))
+    answers = pd.DataFrame(rows, columns=["item", "worker", "label", "data_object", "position"])
+    found = evidence(answers, consolidate(answers)).set_index("worker")["position_p"]
+    assert found["by place"] < 1e-6
+    assert found.drop("by place").min() > 1e-3

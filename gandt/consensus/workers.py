@@ -45,7 +45,8 @@ def evidence(answers: pd.DataFrame, consensus: Consensus, *, fast: float = 0.25,
         * same_label, same_label_share, same_label_expected, same_label_z: the label that the worker gives more often
           than others do on the same items, how often, how often they do, and by how many standard deviations;
         * seconds (median), speed (crowd's median by his), too_fast (share of his answers), NaN without times;
-        * position_p: how likely labels that depend so much on the place on the page are by chance, NaN without pages;
+        * position_p: how likely labels that depend so much on the place on the page are by chance, given what the
+          others say of the items; NaN without pages;
         * copies, copies_z: the worker with whom he agrees most beyond expectation, and by how many deviations;
         * evidence: what stands out, in words; empty for most.
     """
@@ -232,7 +233,13 @@ def _speed(crowd: Crowd, answers: pd.DataFrame, fast: float) -> pd.DataFrame:
 
 
 def _position(crowd: Crowd, answers: pd.DataFrame) -> pd.DataFrame:
-    """Test by χ² whether a worker's labels depend on the item's place on the page."""
+    """Test whether a worker's labels depend on the item's place on the page otherwise than through what is in it.
+
+    Items may lie on a page in an order that tells of their class (the likeliest first). So for each label, whether he
+    gave it is regressed on the share of the others who gave it to the same item, with the places as instruments; what
+    is left must not depend on the place (Sargan's test of over-identifying restrictions, Econometrica 26, 1958). The
+    share is a noisy reading of the truth, which an ordinary regression would take for an effect of the place.
+    """
     place = None
     if "position" in answers.columns:
         place = pd.to_numeric(answers["position"], errors="coerce")
@@ -241,14 +248,36 @@ def _position(crowd: Crowd, answers: pd.DataFrame) -> pd.DataFrame:
     result = np.full(len(crowd.workers), np.nan)
     if place is not None and place.nunique() > 1:
         where = place.to_numpy(dtype=float)[crowd.row]
-        table = pd.DataFrame({"worker": crowd.worker, "place": where, "label": crowd.label}).dropna()
-        for code, own in table.groupby("worker"):
-            counts = pd.crosstab(own["place"], own["label"]).to_numpy().astype(float)
-            counts = counts[counts.sum(axis=1) >= 5]
-            counts = counts[:, counts.sum(axis=0) >= 5] if len(counts) else counts
-            if counts.size and min(counts.shape) > 1:
-                result[int(str(code))] = stats.chi2_contingency(counts, correction=False).pvalue
+        votes = crowd.votes()
+        counted = crowd.active[crowd.worker].astype(float)
+        others = row_sum(votes)[crowd.item] - counted
+        for worker in range(len(crowd.workers)):
+            rows = np.flatnonzero((crowd.worker == worker) & np.isfinite(where) & (others > 0))
+            found = []
+            for code in np.unique(crowd.label[rows]):
+                said = (crowd.label[rows] == code).astype(float)
+                share = (votes[crowd.item[rows], code] - counted[rows] * said) / others[rows]
+                found.append(_sargan(said, share, where[rows]))
+            if found and np.isfinite(found).any():
+                result[worker] = min(1.0, np.nanmin(found) * np.isfinite(found).sum())
     return pd.DataFrame({"position_p": result}, index=crowd.workers)
+
+
+def _sargan(said: Floats, share: Floats, where: Floats) -> float:
+    """Tell how likely ``said`` is, by chance, to depend so much on ``where``, given ``share``; NaN with few answers."""
+    _, group, size = np.unique(where, return_inverse=True, return_counts=True)
+    kept = size[group] >= 5
+    said, share = said[kept], share[kept]
+    _, group, size = np.unique(group[kept], return_inverse=True, return_counts=True)
+    if len(size) < 3 or min(said.sum(), len(said) - said.sum()) < 5:
+        return float("nan")
+    mean_said, mean_share = np.bincount(group, said) / size, np.bincount(group, share) / size
+    away = mean_share - share.mean()
+    slope = float(size @ (away * (mean_said - said.mean())) / max(float(size @ away**2), 1e-12))
+    slope = min(max(slope, 0.0), 2.0)  # nobody sees the opposite of what is there
+    left = said - said.mean() - slope * (share - share.mean())
+    effect = np.bincount(group, left) / size
+    return float(stats.chi2.sf(size @ effect**2 / max(float(left.var()), 1e-12), len(size) - 2))
 
 
 def _copies(crowd: Crowd, pairs: pd.DataFrame) -> pd.DataFrame:
@@ -277,7 +306,7 @@ def _words(table: pd.DataFrame, classes: int) -> list[str]:
                 found.append(f"says {row['same_label']} to {share:.0%} of the items where others do to {usual:.0%}")
             if row["too_fast"] > 0.5:
                 found.append(f"{row['too_fast']:.0%} of the answers too fast to have looked")
-            if row["position_p"] < 1e-4:
+            if row["position_p"] < 1e-6:
                 found.append("labels depend on the place on the page")
             if row["copies_z"] > copying_z:
                 found.append(f"agrees with {row['copies']} beyond what both know")
