@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from gandt import storage
-from gandt.consensus import Consensus
 from gandt.consensus.calibration import discount
 from gandt.errors import InputError
 
@@ -46,11 +45,16 @@ class Prices:
             total += max(min(count, end) - start, 0) * price
         return total
 
+    def total(self, pages: float, tasks: float, hours: float) -> float:
+        """Cost of so many pages (objects), tasks and hours of workers."""
+        return self.objects(pages) + tasks * self.per_task + hours * self.per_hour
+
 
 # Ground Truth's first tier and MTurk's rate for image classification as quoted in 2026; the later tiers are AWS's
 # published steps. Prices change: check them, and write your own list.
 GROUND_TRUTH = Prices()
 OWN_SERVICE = Prices(per_object=((0, 0.0),), per_task=0.0)
+_LEAST = 2  # answers under which no label is confident
 
 
 def read_prices(uri: str, *, s3: Any = None) -> Prices:
@@ -88,20 +92,25 @@ def read_prices(uri: str, *, s3: Any = None) -> Prices:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a job will take; of judgements, tasks and price the mean and an interval that holds nine times in ten."""
+    """What a job will take; of judgements and cost the mean and an interval that holds nine times in ten.
+
+    ``accuracy`` is the labels' expected accuracy, ``confident`` how many labels will reach the target.
+    """
 
     items: int
     gold: int
-    objects: float
+    pages: float
     judgements: float
     judgements_low: float
     judgements_high: float
     tasks: float
     hours: float
-    price: float
-    price_low: float
-    price_high: float
+    cost: float
+    cost_low: float
+    cost_high: float
     accuracy: float
+    confident: float
+    cost_per_confident: float | None
     currency: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -127,7 +136,7 @@ def plan(
     draws: int = 200,
     seed: int = 0,
 ) -> Plan:
-    """Foretell a job's judgements and price.
+    """Foretell a job's judgements and cost.
 
     Parameters
     ----------
@@ -163,41 +172,64 @@ def plan(
         raise InputError(f"the workers' accuracy must lie between chance (1/{classes}) and 1; it is {skill}")
     random = np.random.default_rng(seed)
     sample = min(items, 400)
-    per_item, right = [], []
+    played = []
     for _ in range(draws):
         drawn = float(np.clip(random.normal(skill, skill_spread), 1 / classes + 0.02, 0.995))
-        given, correct = _simulate(random, sample, workers, until_sure, target, cap, classes, drawn, correlation)
-        per_item.append(given)
-        right.append(correct)
-    mean = float(np.mean(per_item))
+        played.append(_simulate(random, sample, workers, until_sure, target, cap, classes, drawn, correlation))
+    per_item = [given for given, _, _ in played]
+    mean, right, sure = (float(value) for value in np.mean(played, axis=0))
     low, high = (float(value) for value in np.quantile(per_item, [0.05, 0.95]))
 
     gold = round(items * gold_rate / (1 - gold_rate))
-    scale = (items + gold) / items
+    shown = items + gold
 
-    def price_of(each: float) -> tuple[float, float, float]:
-        # later rounds show fewer items, on pages of their own: objects are paid again for each round
-        tasks = np.ceil(items * scale / per_page) * workers + max(each - workers, 0) * items * scale / per_page
-        objects = np.ceil(items * scale / per_page) + max(each - workers, 0) * items * scale / per_page
-        hours = each * items * scale * seconds / 3600
-        return objects, tasks, prices.objects(objects) + tasks * prices.per_task + hours * prices.per_hour
+    def cost_of(each: float) -> tuple[float, float, float]:
+        # later rounds show fewer items, on pages of their own: pages are paid again for each round
+        later = max(each - workers, 0) * shown / per_page
+        pages = np.ceil(shown / per_page) + later
+        tasks = np.ceil(shown / per_page) * workers + later
+        return float(pages), float(tasks), float(prices.total(pages, tasks, each * shown * seconds / 3600))
 
-    objects, tasks, price = price_of(mean)
+    pages, tasks, cost = cost_of(mean)
     return Plan(
         items=items,
         gold=gold,
-        objects=float(objects),
-        judgements=mean * items * scale,
-        judgements_low=low * items * scale,
-        judgements_high=high * items * scale,
-        tasks=float(tasks),
-        hours=mean * items * scale * seconds / 3600,
-        price=float(price),
-        price_low=float(price_of(low)[2]),
-        price_high=float(price_of(high)[2]),
-        accuracy=float(np.mean(right)),
+        pages=pages,
+        judgements=mean * shown,
+        judgements_low=low * shown,
+        judgements_high=high * shown,
+        tasks=tasks,
+        hours=mean * shown * seconds / 3600,
+        cost=cost,
+        cost_low=cost_of(low)[2],
+        cost_high=cost_of(high)[2],
+        accuracy=right,
+        confident=sure * items,
+        cost_per_confident=cost / (sure * items) if sure else None,
         currency=prices.currency,
     )
+
+
+def read_plan(uri: str, *, s3: Any = None) -> Plan:
+    """Read a plan that ``gandt plan --json`` printed into a file.
+
+    Raises
+    ------
+    StorageError
+        When the file can't be read.
+    InputError
+        When it isn't a plan.
+    """
+    names = {field.name for field in fields(Plan)}
+    try:
+        given = json.loads(storage.read_text(uri, s3=s3))
+        if not isinstance(given, dict) or set(given) != names:
+            raise ValueError("its fields aren't those of a plan")
+        for name in names - {"currency", "cost_per_confident"}:
+            float(given[name])
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{uri} isn't a plan, as gandt plan --json prints it: {error}") from error
+    return Plan(**given)
 
 
 def _simulate(
@@ -210,8 +242,8 @@ def _simulate(
     classes: int,
     skill: float,
     correlation: float,
-) -> tuple[float, float]:
-    """Play a job of equally skilled workers whose errors correlate: mean answers per item, and accuracy."""
+) -> tuple[float, float, float]:
+    """Play a job of equally skilled workers whose errors correlate: mean answers per item, accuracy, share sure."""
     # a Beta-binomial of this intraclass correlation: on some items everybody is likelier to err
     strength = 1 / max(correlation, 1e-3) - 1 + 1e-9
     chance = random.beta(skill * strength + 1e-9, (1 - skill) * strength + 1e-9, size=items)
@@ -231,7 +263,8 @@ def _simulate(
         votes[going, label] += 1
         given[going] += 1
     ties = votes + random.random(votes.shape) * 0.5
-    return float(given.mean()), float((ties.argmax(axis=1) == 0).mean())
+    sure = (_confidence(votes, given, step, correlation) >= target) & (given >= _LEAST)
+    return float(given.mean()), float((ties.argmax(axis=1) == 0).mean()), float(sure.mean())
 
 
 def _confidence(votes: Any, given: Any, step: float, correlation: float) -> Any:
@@ -239,54 +272,77 @@ def _confidence(votes: Any, given: Any, step: float, correlation: float) -> Any:
     return discount(scores / scores.sum(axis=1, keepdims=True), given, correlation).max(axis=1)
 
 
-def account(
+def actual(
+    labels: pd.DataFrame,
     answers: pd.DataFrame,
-    consensus: Consensus,
-    *,
     prices: Prices = GROUND_TRUTH,
-    expected: Plan | Mapping[str, Any] | None = None,
-) -> pd.DataFrame:
+    plan: Plan | Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Say what a job took, next to its plan.
 
     Parameters
     ----------
+    labels : pd.DataFrame
+        The labels table; its column status tells which labels are confident.
     answers : pd.DataFrame
-        The answers table; data_object and job tell the pages, seconds the hours, where they are there.
-    consensus : Consensus
-        Of these answers.
-    expected : Plan, optional
-        Made before.
+        The answers table: item and worker; data_object and job tell the pages (one item a page without them), and
+        seconds the hours. All rows of one worker's page carry the time of the whole page, which counts once.
+    prices : Prices
+    plan : Plan or mapping, optional
+        Made before by :func:`plan`, or its fields by name.
 
     Returns
     -------
-    pd.DataFrame
-        what, actual, planned, low, high; rows items, objects, judgements, tasks, hours, price, confident labels, price
-        per confident label. A planned value that isn't known is NaN.
+    dict
+        items, confident (labels), judgements, pages, tasks, hours, cost, cost_per_confident, currency; hours is None
+        where no time is known, and cost_per_confident where no label is confident. ``plan`` is None without one, else
+        for each of these numbers that was planned a dict of planned, low, high (None where no interval was planned)
+        and difference (actual less planned).
+
+    Raises
+    ------
+    InputError
+        When a table lacks a column.
     """
-    judgements = consensus.crowd.answers
-    if "data_object" in answers.columns:
-        page = [name for name in ("job", "data_object") if name in answers.columns]
-        objects = len(answers.drop_duplicates(page))
-        tasks = len(answers.drop_duplicates([*page, "worker"]))
-    else:  # one item a page
-        objects, tasks = len(consensus.crowd.items), judgements
-    hours = float("nan")
-    if "seconds" in answers.columns:
-        hours = float(pd.to_numeric(answers["seconds"], errors="coerce").sum()) / 3600
-    price = prices.objects(objects) + tasks * prices.per_task + (hours if hours == hours else 0) * prices.per_hour
-    confident = int((consensus.labels["status"] == "confident").sum())
-    known = expected.as_dict() if isinstance(expected, Plan) else dict(expected or {})
-    rows: list[tuple[str, float]] = [
-        ("items", len(consensus.labels)),
-        ("objects", objects),
-        ("judgements", judgements),
-        ("tasks", tasks),
-        ("hours", hours),
-        ("price", price),
-        ("confident labels", confident),
-        ("price per confident label", price / confident if confident else float("nan")),
-    ]
-    table = pd.DataFrame(rows, columns=["what", "actual"])
-    for column, suffix in (("planned", ""), ("low", "_low"), ("high", "_high")):
-        table[column] = [float(known.get(name + suffix, float("nan"))) for name in table["what"]]
-    return table
+    for name, table, needed in (("labels", labels, ["status"]), ("answers", answers, ["item", "worker"])):
+        missing = [column for column in needed if column not in table.columns]
+        if missing:
+            raise InputError(f"the {name} table lacks the column {missing[0]}; write it with gandt {_MADE_BY[name]}")
+    job = ["job"] if "job" in answers.columns else []
+    page = [*job, "data_object"] if "data_object" in answers.columns else [*job, "item"]
+    tasks = answers.drop_duplicates([*page, "worker"])
+    pages = len(answers.drop_duplicates(page))
+    seconds = pd.to_numeric(tasks["seconds"], errors="coerce") if "seconds" in tasks.columns else pd.Series(dtype=float)
+    hours = float(seconds.sum()) / 3600 if seconds.notna().any() else None
+    cost = prices.total(pages, len(tasks), hours or 0.0)
+    confident = int((labels["status"] == "confident").sum())
+    result: dict[str, Any] = {
+        "items": len(labels),
+        "confident": confident,
+        "judgements": len(answers.drop_duplicates([*job, "item", "worker"])),
+        "pages": pages,
+        "tasks": len(tasks),
+        "hours": hours,
+        "cost": cost,
+        "cost_per_confident": cost / confident if confident else None,
+        "currency": prices.currency,
+    }
+    known = plan.as_dict() if isinstance(plan, Plan) else dict(plan or {})
+    result["plan"] = {
+        name: {
+            "planned": float(known[name]),
+            "low": _known(known.get(f"{name}_low")),
+            "high": _known(known.get(f"{name}_high")),
+            "difference": None if value is None else value - float(known[name]),
+        }
+        for name, value in result.items()
+        if name != "currency" and _known(known.get(name)) is not None
+    } or None
+    return result
+
+
+_MADE_BY = {"labels": "consensus", "answers": "answers"}
+
+
+def _known(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

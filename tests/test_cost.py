@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 
 from gandt.consensus import consolidate
-from gandt.cost import GROUND_TRUTH, Prices, account, plan, read_prices
+from gandt.cost import GROUND_TRUTH, Prices, actual, plan, read_plan, read_prices
 from gandt.errors import InputError
 
 
 def test_a_page_is_one_object_and_one_task_per_worker() -> None:
     result = plan(2000, per_page=20, workers=3, prices=Prices(per_object=((0, 0.1),), per_task=0.02))
-    assert (result.objects, result.tasks, result.judgements) == (100, 300, 6000)
-    assert result.price == pytest.approx(100 * 0.1 + 300 * 0.02)
+    assert (result.pages, result.tasks, result.judgements) == (100, 300, 6000)
+    assert result.cost == pytest.approx(100 * 0.1 + 300 * 0.02)
     assert result.judgements_low == result.judgements_high == 6000
 
 
@@ -28,28 +28,53 @@ def test_asking_until_sure_has_an_interval_and_beats_its_first_round() -> None:
     sure = plan(1000, workers=2, per_page=1, until_sure=True)
     assert sure.judgements_low < sure.judgements < sure.judgements_high <= 9000
     assert sure.accuracy > fixed.accuracy + 0.03
-    assert sure.price_low < sure.price < sure.price_high
+    assert sure.cost_low < sure.cost < sure.cost_high
     skilled = plan(1000, workers=2, per_page=1, until_sure=True, skill=0.95, skill_spread=0.01)
     assert skilled.judgements < sure.judgements
 
 
 def test_gold_is_paid_too() -> None:
     assert plan(900, per_page=10, gold_rate=0.1).gold == 100
-    assert plan(900, per_page=10, gold_rate=0.1).objects == 100
+    assert plan(900, per_page=10, gold_rate=0.1).pages == 100
 
 
-def test_actual_next_to_plan() -> None:
-    rows = [(f"i{n}", f"w{w}", "cat", "job", f"page{n // 10}", 3.6) for n in range(20) for w in range(4)]
+def test_actual_next_to_plan(tmp_path: Path) -> None:
+    # a page of ten tiles took 36 seconds, which each of its rows says
+    rows = [(f"i{n}", f"w{w}", "cat", "job", f"page{n // 10}", 36.0) for n in range(20) for w in range(4)]
     answers = pd.DataFrame(rows, columns=["item", "worker", "label", "job", "data_object", "seconds"])
     prices = Prices(per_object=((0, 1.0),), per_task=0.5, per_hour=100.0)
-    expected = plan(20, per_page=10, workers=4, prices=prices)
-    table = account(answers, consolidate(answers, target=0.8), prices=prices, expected=expected).set_index("what")
-    assert table.loc["objects", "actual"] == 2 == table.loc["objects", "planned"]
-    assert table.loc["tasks", "actual"] == 8
-    assert table.loc["hours", "actual"] == pytest.approx(0.08)
-    assert table.loc["price", "actual"] == pytest.approx(2 + 4 + 8)
-    assert table.loc["confident labels", "actual"] == 20
-    assert table.loc["price per confident label", "actual"] == pytest.approx(14 / 20)
+    expected = plan(20, per_page=10, workers=5, prices=prices)
+    labels = consolidate(answers, target=0.8).labels
+    found = actual(labels, answers, prices, expected)
+    assert (found["items"], found["judgements"], found["pages"], found["tasks"]) == (20, 80, 2, 8)
+    assert found["hours"] == pytest.approx(0.08)
+    assert found["cost"] == pytest.approx(2 + 4 + 8)
+    assert found["confident"] == 20 and found["cost_per_confident"] == pytest.approx(14 / 20)
+    assert found["plan"]["pages"] == {"planned": 2, "low": None, "high": None, "difference": 0}
+    assert found["plan"]["judgements"] == {"planned": 100, "low": 100, "high": 100, "difference": -20}
+    place = tmp_path / "plan.json"
+    place.write_text(json.dumps(expected.as_dict()))
+    assert read_plan(str(place)) == expected
+    assert actual(labels, answers, prices, read_plan(str(place))) == found
+    assert actual(labels, answers)["plan"] is None
+
+
+def test_actual_with_little_known() -> None:
+    answers = pd.DataFrame({"item": ["a", "a", "b"], "worker": ["v", "v", "v"], "label": ["x", "y", "x"]})
+    labels = pd.DataFrame({"item": ["a", "b"], "status": ["relabel", "relabel"]})
+    found = actual(labels, answers)
+    assert (found["judgements"], found["pages"], found["tasks"]) == (2, 2, 2)  # two labels are one judgement
+    assert found["hours"] is None and found["cost_per_confident"] is None
+    with pytest.raises(InputError, match="labels table lacks the column status"):
+        actual(labels[["item"]], answers)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"items": 1}'])
+def test_what_is_no_plan_is_explained(tmp_path: Path, text: str) -> None:
+    place = tmp_path / "plan.json"
+    place.write_text(text)
+    with pytest.raises(InputError, match="isn't a plan"):
+        read_plan(str(place))
 
 
 def test_a_price_list_of_ones_own(tmp_path: Path) -> None:

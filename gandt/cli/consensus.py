@@ -196,7 +196,7 @@ def plan(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Foretell a job's objects, judgements, hours and price, with an interval.
+    """Foretell a job's pages, judgements, hours and cost, with an interval.
 
     Example: gandt plan 3200 --per-page 20 --workers 2 --until-sure --prices prices.json
     """
