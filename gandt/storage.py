@@ -1,14 +1,22 @@
 """Files by address: a local path or ``s3://bucket/key``, read and written the same way.
 
 Everything above this module takes addresses as strings and passes ``s3`` (a boto3 S3 client) along; where it is
-left out, one client for the process is made from the environment, so ``AWS_ENDPOINT_URL_S3`` and profiles work.
-Writes are atomic: a reader sees the old content or the new, never half of it.
+left out, one client for the process is made from the environment (``AWS_PROFILE``, ``AWS_ENDPOINT_URL_S3``, …) and
+from what :func:`use` was told. Writes are atomic: a reader sees the old content or the new, never half of it.
+
+Every client retries throttling (503 SlowDown) and lost connections, with growing pauses and jitter, and slows down
+when S3 asks for it. botocore sends a CRC32 with all that is written and checks it on what is read. What botocore
+leaves to its callers is here: a connection that breaks while the content is coming (:func:`get`, :func:`stream`).
 """
 
+import io
 import os
+import random
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -40,26 +48,113 @@ def join(base: str, *parts: str) -> str:
     return "/".join([base.rstrip("/"), *(part.strip("/") for part in parts)])
 
 
-def s3_client(endpoint_url: str | None = None, **options: Any) -> Any:
+# Above this, content travels in parts, each with a checksum and retries of its own (S3 takes 5 GB at most in one).
+MULTIPART = 64 * 2**20
+_ATTEMPTS = 6  # of reading a body whose connection breaks
+_PAUSE = 0.5  # seconds before the second attempt, twice as long before each further one, times a random factor
+
+
+@dataclass(frozen=True)
+class Access:
+    """How AWS is reached, as far as the environment and ``~/.aws/config`` don't say it; all may be left out.
+
+    Attributes
+    ----------
+    profile, region : str, optional
+        Instead of ``AWS_PROFILE`` and ``AWS_REGION``.
+    s3_endpoint : str, optional
+        Another S3 than AWS's, instead of ``AWS_ENDPOINT_URL_S3``.
+    requester_pays : bool
+        Accept to pay for requests to buckets whose owner wants that (``x-amz-request-payer``).
+    kms_key : str, optional
+        KMS key (id, ARN or alias) that encrypts all that is written; else each bucket's own default applies.
+    """
+
+    profile: str | None = None
+    region: str | None = None
+    s3_endpoint: str | None = None
+    requester_pays: bool = False
+    kms_key: str | None = None
+
+
+_access = Access()
+
+
+def use(access: Access) -> None:
+    """Reach AWS in this way from now on, wherever no client is given."""
+    global _access
+    _access = access
+    default_s3.cache_clear()
+
+
+def session(access: Access | None = None) -> Any:
+    """Return a boto3 session for ``access``, by default for what :func:`use` was told.
+
+    Raises
+    ------
+    StorageError
+        When there is no such profile.
+    """
+    import boto3
+    from botocore.exceptions import ProfileNotFound
+
+    wanted = access or _access
+    try:
+        return boto3.Session(profile_name=wanted.profile, region_name=wanted.region)
+    except ProfileNotFound as error:
+        raise StorageError(
+            f"there is no AWS profile {wanted.profile or os.environ.get('AWS_PROFILE')!r}; "
+            "`aws configure list-profiles` names those of this machine"
+        ) from error
+
+
+def client_config(**options: Any) -> Any:
+    """Return botocore's settings for any client of gandt's: adaptive retries with jitter, short time limits."""
+    from botocore.config import Config
+
+    retries = {"mode": "adaptive", "max_attempts": 8}
+    return Config(**{"retries": retries, "connect_timeout": 15, "tcp_keepalive": True, **options})
+
+
+def s3_client(endpoint_url: str | None = None, *, access: Access | None = None, **options: Any) -> Any:
     """Make a boto3 S3 client with retries that back off and room for 32 connections.
 
     Parameters
     ----------
     endpoint_url : str, optional
-        Another S3 than AWS's; by default boto3's own rules (``AWS_ENDPOINT_URL_S3``) apply.
+        Another S3 than AWS's; by default that of ``access``, else boto3's own rules (``AWS_ENDPOINT_URL_S3``).
+    access : Access, optional
+        By default what :func:`use` was told.
     **options
-        Passed to ``boto3.client`` (``region_name``, ``aws_access_key_id``, …).
-    """
-    import boto3
-    from botocore.config import Config
+        Passed to ``boto3.Session.client`` (``region_name``, ``aws_access_key_id``, …).
 
-    config = Config(retries={"mode": "adaptive", "max_attempts": 8}, max_pool_connections=32)
-    return boto3.client("s3", endpoint_url=endpoint_url, config=config, **options)
+    Raises
+    ------
+    StorageError
+        When there is no such profile.
+    """
+    wanted = access or _access
+    config = client_config(max_pool_connections=32)
+    client = session(wanted).client("s3", endpoint_url=endpoint_url or wanted.s3_endpoint, config=config, **options)
+    added = {"RequestPayer": "requester"} if wanted.requester_pays else {}
+    if wanted.kms_key:
+        added |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": wanted.kms_key}
+    if added:
+
+        def add(params: dict[str, Any], model: Any, **_: Any) -> None:
+            members = model.input_shape.members
+            kept = "SSECustomerAlgorithm" in params or params.get("ServerSideEncryption", "aws:kms") != "aws:kms"
+            for name, value in added.items():
+                if name in members and not (kept and name != "RequestPayer"):
+                    params.setdefault(name, value)
+
+        client.meta.events.register("before-parameter-build.s3", add)
+    return client
 
 
 @lru_cache(maxsize=1)
 def default_s3() -> Any:
-    """Return the process's own S3 client, made from the environment on first use."""
+    """Return the process's own S3 client, made on first use from the environment and what :func:`use` was told."""
     return s3_client()
 
 
@@ -73,16 +168,144 @@ def explained(doing: str, uri: str) -> Iterator[None]:
     except Exception as error:
         if not type(error).__module__.startswith(("botocore", "boto3", "s3transfer")):
             raise
-        response = getattr(error, "response", {})
-        code = str(response.get("Error", {}).get("Code", ""))
-        reason = {
-            "404": "there is no such object",
-            "NoSuchKey": "there is no such object",
-            "NoSuchBucket": "there is no such bucket",
-            "403": "access is denied; check the role's rights and the bucket's policy",
-            "AccessDenied": "access is denied; check the role's rights and the bucket's policy",
-        }.get(code, str(error))
-        raise StorageError(f"can't {doing} {uri}: {reason}") from error
+        raise StorageError(f"can't {doing} {uri}: {reason(error)}") from error
+
+
+_DENIED = "access is denied; check the role's rights, the bucket's policy, and --requester-pays if its owner wants that"
+_EXPIRED = "the credentials have expired; renew them and run the same command again"
+_BUSY = "it asks for fewer requests, after all retries; run the same command again later, what is done stays done"
+_REASONS = {
+    "404": "there is no such object",
+    "NoSuchKey": "there is no such object",
+    "NoSuchBucket": "there is no such bucket",
+    "403": _DENIED,
+    "AccessDenied": _DENIED,
+    **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "RequestExpired"), _EXPIRED),
+    **dict.fromkeys(("503", "SlowDown", "ServiceUnavailable", "ThrottlingException"), _BUSY),
+    **dict.fromkeys(("301", "PermanentRedirect"), "the bucket is in another region; name it with --region"),
+    "InvalidObjectState": "the object is archived; restore it first",
+    "412": "the object was changed while it was being read; run the same command again",
+    "PreconditionFailed": "the object was changed while it was being read; run the same command again",
+}
+
+
+def error_code(error: BaseException | None) -> str:
+    """Return AWS's code in an error that boto3 raised (such as ``AccessDenied``), empty where it has none."""
+    response = getattr(error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+
+
+def reason(error: BaseException) -> str:
+    """Say what an error that boto3 raised means, and what mends it."""
+    if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
+        return "no AWS credentials were found; name a profile with --profile or AWS_PROFILE, or run `aws configure`"
+    return _REASONS.get(error_code(error), str(error))
+
+
+def get(uri: str, *, s3: Any = None, limit: int | None = None, **options: Any) -> tuple[bytes, dict[str, Any]]:
+    """Read an object of S3 whole, again from its start when the connection breaks on the way.
+
+    Parameters
+    ----------
+    uri : str
+        Its address.
+    s3 : optional
+        A boto3 S3 client.
+    limit : int, optional
+        Most bytes to read; of a larger object no byte is read.
+    **options
+        Of ``GetObject``, such as ``Range``.
+
+    Returns
+    -------
+    content : bytes
+        Empty when the object is larger than ``limit``.
+    response : dict
+        What ``GetObject`` says of it (``ContentLength``, ``ETag``, …).
+
+    Raises
+    ------
+    botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError
+        To be met by :func:`explained`.
+    """
+    bucket, key = split_s3(uri)
+    attempt = 1
+    while True:
+        found: dict[str, Any] = (s3 or default_s3()).get_object(Bucket=bucket, Key=key, **options)
+        with found["Body"] as body:
+            if limit is not None and found["ContentLength"] > limit:
+                return b"", found
+            try:
+                content: bytes = body.read()
+                return content, found
+            except _broken():
+                if attempt == _ATTEMPTS:
+                    raise
+        _pause(attempt)
+        attempt += 1
+
+
+def _broken() -> tuple[type[Exception], ...]:
+    """Return what boto3 raises when a body doesn't come whole, or not as it was sent."""
+    from botocore import exceptions
+
+    return (exceptions.HTTPClientError, exceptions.IncompleteReadError, exceptions.FlexibleChecksumError)
+
+
+def _pause(attempt: int) -> None:
+    time.sleep(random.random() * min(20.0, _PAUSE * 2 ** (attempt - 1)))
+
+
+class _Stream(io.RawIOBase):
+    """An object's content as it comes; after a broken connection it goes on at the same byte of the same version."""
+
+    def __init__(self, uri: str, s3: Any) -> None:
+        super().__init__()
+        self._bucket, self._key = split_s3(uri)
+        self._s3, self._place, self._version = s3, 0, ""
+        self._body = self._open()
+
+    def _open(self) -> Any:
+        same = {"Range": f"bytes={self._place}-", "IfMatch": self._version} if self._place else {}
+        found = self._s3.get_object(Bucket=self._bucket, Key=self._key, **same)
+        self._version = found["ETag"]
+        return found["Body"]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        attempt = 1
+        while True:
+            try:
+                content = self._body.read(len(buffer))
+            except _broken():
+                if attempt == _ATTEMPTS:
+                    raise
+                self._body.close()
+                _pause(attempt)
+                self._body = self._open()
+                attempt += 1
+                continue
+            buffer[: len(content)] = content
+            self._place += len(content)
+            return len(content)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._body.close()
+        super().close()
+
+
+def stream(uri: str, *, s3: Any = None) -> io.BufferedReader:
+    """Open an object of S3 for reading as it comes, in little memory; a broken connection goes on where it was.
+
+    Raises
+    ------
+    botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError
+        To be met by :func:`explained`, here and while reading.
+    """
+    return io.BufferedReader(_Stream(uri, s3 or default_s3()), 1 << 20)
 
 
 def read_bytes(uri: str, *, s3: Any = None) -> bytes:
@@ -96,9 +319,7 @@ def read_bytes(uri: str, *, s3: Any = None) -> bytes:
     with explained("read", uri):
         if not is_s3(uri):
             return Path(uri).read_bytes()
-        bucket, key = split_s3(uri)
-        content: bytes = (s3 or default_s3()).get_object(Bucket=bucket, Key=key)["Body"].read()
-        return content
+        return get(uri, s3=s3)[0]
 
 
 def read_text(uri: str, *, s3: Any = None) -> str:
@@ -134,7 +355,18 @@ def write_bytes(uri: str, content: bytes, *, s3: Any = None, content_type: str |
             return
         bucket, key = split_s3(uri)
         kind = {"ContentType": content_type} if content_type else {}
-        (s3 or default_s3()).put_object(Bucket=bucket, Key=key, Body=content, **kind)
+        if len(content) > MULTIPART:
+            _send(s3 or default_s3(), io.BytesIO(content), bucket, key, kind)
+        else:
+            (s3 or default_s3()).put_object(Bucket=bucket, Key=key, Body=content, **kind)
+
+
+def _send(s3: Any, file: Any, bucket: str, key: str, extra: dict[str, str]) -> None:
+    """Upload in parts; nobody sees the object before the last one is there, and a failure leaves none behind."""
+    from boto3.s3.transfer import TransferConfig
+
+    config = TransferConfig(multipart_threshold=MULTIPART, multipart_chunksize=MULTIPART // 4)
+    s3.upload_fileobj(file, bucket, key, ExtraArgs=extra, Config=config)
 
 
 def write_text(uri: str, content: str, *, s3: Any = None, content_type: str | None = None) -> None:
@@ -198,6 +430,22 @@ def copy_tree(source: str, target: str, *, s3: Any = None) -> int:
         relative = uri.removeprefix(root)
         if ".." in relative.split("/"):
             raise StorageError(f"can't copy {uri}: its key climbs out of the folder with '..'; rename the object")
-        write_bytes(join(target, relative), read_bytes(uri, s3=s3), s3=s3)
+        _copy(uri, join(target, relative), s3)
         count += 1
     return count
+
+
+def _copy(source: str, target: str, s3: Any) -> None:
+    """Copy one file; what is large never stands in memory whole."""
+    if is_s3(source) == is_s3(target):
+        write_bytes(target, read_bytes(source, s3=s3), s3=s3)
+    elif is_s3(target):
+        with explained("write", target), Path(source).open("rb") as file:
+            _send(s3 or default_s3(), file, *split_s3(target), {})
+    else:
+        with explained("read", source), stream(source, s3=s3) as content:
+            path = Path(target)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic(path) as part, part.open("wb") as file:
+                while chunk := content.read(1 << 20):
+                    file.write(chunk)

@@ -201,9 +201,7 @@ def _tar(shard: str, s3: Any) -> Iterator[Listed]:
     with storage.explained("read", shard):
         try:
             if storage.is_s3(shard):
-                bucket, key = storage.split_s3(shard)
-                body = (s3 or storage.default_s3()).get_object(Bucket=bucket, Key=key)["Body"]
-                archive = tarfile.open(fileobj=body, mode="r|")  # noqa: SIM115  (closed below)
+                archive = tarfile.open(fileobj=storage.stream(shard, s3=s3), mode="r|")  # noqa: SIM115  (closed below)
             else:
                 archive = tarfile.open(shard, "r:")  # noqa: SIM115
             with archive:
@@ -250,21 +248,19 @@ def read(listed: Listed, *, s3: Any = None) -> bytes:
 
 
 def _read_s3(uri: str, listed: Listed, s3: Any) -> bytes:
-    bucket, key = storage.split_s3(uri)
     part = {} if listed.offset < 0 else {"Range": f"bytes={listed.offset}-{listed.offset + listed.size - 1}"}
     if not listed.size:
         return b""
     try:
         with storage.explained("read", uri):
-            answer = (s3 or storage.default_s3()).get_object(Bucket=bucket, Key=key, **part)
+            content, answer = storage.get(uri, s3=s3, limit=MAX_BYTES, **part)
             if answer["ContentLength"] > MAX_BYTES:
                 raise BadImageError(
                     f"the object has {answer['ContentLength']:,} bytes, more than the {MAX_BYTES:,} allowed"
                 )
-            content: bytes = answer["Body"].read()
             return content
     except StorageError as error:
-        code = str(getattr(error.__cause__, "response", {}).get("Error", {}).get("Code", ""))
+        code = storage.error_code(error.__cause__)
         if code in ("404", "NoSuchKey"):
             raise BadImageError("the object is not there") from None
         if code in ("403", "AccessDenied", "InvalidObjectState"):

@@ -46,9 +46,9 @@ def raw_lines(uri: str, *, s3: Any = None) -> Iterator[RawLine]:
 def _chunks(uri: str, s3: Any) -> Iterator[bytes]:
     with storage.explained("read", uri):
         if storage.is_s3(uri):
-            bucket, key = storage.split_s3(uri)
-            body = (s3 or storage.default_s3()).get_object(Bucket=bucket, Key=key)["Body"]
-            yield from body.iter_chunks(_CHUNK)
+            with storage.stream(uri, s3=s3) as content:
+                while chunk := content.read(_CHUNK):
+                    yield chunk
         else:
             with Path(uri).open("rb") as file:
                 while chunk := file.read(_CHUNK):

@@ -180,10 +180,8 @@ def _read(item: str, s3: Any) -> tuple[bytes, dict[str, str]]:
     """Return an item's content and, for an object of S3, the encryption that its copy shall keep."""
     if not storage.is_s3(item):
         return storage.read_bytes(item), {}
-    bucket, key = storage.split_s3(item)
     with storage.explained("read", item):
-        found = s3.get_object(Bucket=bucket, Key=key)
-        content: bytes = found["Body"].read()
+        content, found = storage.get(item, s3=s3)
     kept = {name: found[name] for name in ("ServerSideEncryption", "SSEKMSKeyId") if found.get(name)}
     return content, kept
 
