@@ -227,6 +227,19 @@ def test_a_form_of_several_fields_can_be_told_which_counts(tmp_path) -> None:
     assert read_answers(str(job), answer_field="shape")["label"].tolist() == ["round"]
 
 
+def test_workers_comments_are_kept(tmp_path) -> None:
+    job = tmp_path / "j"
+    response(job, 0, answer("v", {"animal": {"label": "cat", "workerComment": "or a dog?"}}), answer("w", KITE))
+    response(job, 1, answer("w", {**KITE, "workerComment": " too dark "}))
+    manifest(job, {"source-ref": "s3://b/0.jpg"}, {"source-ref": "s3://b/1.jpg"})
+    read = read_output(str(job))
+    assert read.comments.values.tolist() == [["j", "0", "v", "or a dog?"], ["j", "1", "w", "too dark"]]
+    assert read.set_aside.empty and len(read.answers) == 3
+    out = tmp_path / "comments.csv"
+    result = CliRunner().invoke(app, ["answers", str(job), "--comments", str(out)])
+    assert result.exit_code == 0 and len(gandt.tables.read_table(str(out))) == 2
+
+
 # --- partial, repeated, chained, several -----------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from gandt import tables
+from gandt import tables, templates
 from gandt.cli import app
 from gandt.cli import manifest as _commands  # noqa: F401  (registers them)
 from gandt.manifest import read_lines
@@ -72,7 +72,28 @@ def test_build_carries_columns_along(tmp_path) -> None:
     ]
 
 
-@pytest.mark.parametrize("wrong", [["--gold", "gold.csv"], ["--set", "header"]])
+def test_pairs_are_sent_and_found_again(tmp_path, pool, s3) -> None:
+    (tmp_path / "pairs.csv").write_text(f"left,right\n{pool / '0.png'},{pool / '1.png'}\n{pool / '0.png'},gone.png\n")
+    (tmp_path / "gold.csv").write_text(f"left,right,label\n{pool / '2.png'},{pool / '3.png'},Same\n")
+    made = run(
+        *("build", tmp_path / "pairs.csv", "s3://bucket/pairs.manifest", "--pairs", "--upload", "s3://bucket/pool"),
+        *("--gold", tmp_path / "gold.csv", "--gold-rate", 0.5, "--gold-record", tmp_path / "record.csv"),
+    )
+    assert "gone.png" in made.stderr
+    lines = list(read_lines("s3://bucket/pairs.manifest", s3=s3))
+    assert [set(line) for line in lines] == [{"source", "left", "right"}] * 2
+    for line in lines:
+        assert line["source"] == f"{line['left']} {line['right']}" and line["left"].startswith("s3://bucket/pool/")
+    assert tables.read_table(str(tmp_path / "record.csv"))["item"][0] in [line["source"] for line in lines]
+    checked = run("check", "s3://bucket/pairs.manifest")
+    assert "nothing is wrong" in checked.stderr
+    inputs = templates.manifest_inputs("s3://bucket/pairs.manifest", s3=s3)
+    assert templates.check(templates.read("pair-same"), inputs=inputs) == []
+    (tmp_path / "pairs.csv").write_text("left,right\na.png,\n")
+    run("build", tmp_path / "pairs.csv", tmp_path / "x.manifest", "--pairs", code=1)
+
+
+@pytest.mark.parametrize("wrong", [["--gold", "gold.csv"], ["--set", "header"], ["--pairs", "--per-page", "2"]])
 def test_build_refuses_wrong_use(tmp_path, pool, wrong) -> None:
     result = run("build", pool, tmp_path / "x.manifest", *wrong, code=1)
     assert "InputError" in repr(result.exception)

@@ -173,6 +173,18 @@ def test_what_cannot_be_shown_is_set_aside_by_name(tmp_path, s3) -> None:
     assert upload_images([good], "s3://bucket/pool", s3=s3) == done.uris
 
 
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.gif", "a.webp", "a.bmp"])
+def test_files_cut_off_in_the_middle_are_set_aside(tmp_path, s3, name) -> None:
+    item = picture(tmp_path / name)
+    whole = Path(item).read_bytes()
+    Path(item).write_bytes(whole[: len(whole) * 2 // 3])
+    done = upload([item], "s3://bucket/pool", s3=s3)
+    assert done.set_aside["item"].tolist() == [item] and not done.uris
+    trailer = tmp_path / f"with-trailer-{name}"
+    trailer.write_bytes(whole + b"a phone's video")
+    assert upload([str(trailer)], "s3://bucket/pool", s3=s3).sent == 1
+
+
 def test_sounds_are_sent_as_they_are(tmp_path, s3) -> None:
     (tmp_path / "wren.mp3").write_bytes(b"ID3 not really")
     uri = upload([str(tmp_path / "wren.mp3")], "s3://bucket/pool", s3=s3).uris[str(tmp_path / "wren.mp3")]

@@ -3,7 +3,9 @@
 import io
 import json
 import re
+from pathlib import Path
 
+import axe_playwright_python
 import pytest
 from PIL import Image
 
@@ -178,6 +180,17 @@ def test_by_keyboard_alone(work, template):
     keys, expected = KEYS[template]
     worker.keys(keys)
     assert worker.labels() == expected
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("template", LINES)
+def test_axe_finds_nothing_serious(work, template, scheme):
+    page = work(template, color_scheme=scheme).page
+    page.get_by_role("button", name="Submit", exact=True).click()  # with its complaints
+    page.evaluate((Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text())
+    violations = page.evaluate("axe.run().then((found) => found.violations)")
+    serious = [found for found in violations if found["impact"] in ("serious", "critical")]
+    assert [(found["id"], found["nodes"][0]["html"]) for found in serious] == []
 
 
 CHOICES = ["image-grid", "image-single", "sound", "table-row", "text"]

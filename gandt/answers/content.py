@@ -87,6 +87,13 @@ def tile_labels(form: dict[str, Any], index: Any) -> list[str]:
     return chosen(value if value is not None else form.get(f"boxes-{index}"))
 
 
+def worker_comments(form: dict[str, Any]) -> list[str]:
+    """Return what a worker wrote in a ``<worker-comment>``: beside the label, or in a field of its own."""
+    found = [form.get("workerComment")]
+    found += [value.get("workerComment") for value in form.values() if isinstance(value, dict)]
+    return [text for value in found if isinstance(value, str) for text in chosen([value])]
+
+
 def item_of(data_object: dict[str, Any]) -> str | None:
     """Return what a manifest line, a payload's ``dataObject`` or a page's entry shows: its address, or its text."""
     for key in ("source-ref", "s3Uri", "s3uri", "source", "content"):

@@ -10,12 +10,13 @@ import pandas as pd
 
 from gandt import storage, templates
 from gandt.answers.content import answer_field as choose_field
-from gandt.answers.content import answer_labels, chosen, item_of, tile_labels
+from gandt.answers.content import answer_labels, chosen, item_of, tile_labels, worker_comments
 from gandt.answers.files import Answer, Job, Reader, line_page, natural
 from gandt.errors import InputError
 from gandt.templates import Header
 
 COLUMNS = ["item", "worker", "label", "job", "data_object", "accepted_at", "submitted_at", "seconds"]
+COMMENTS = ["job", "data_object", "worker", "comment"]
 SET_ASIDE = ["file", "data_object", "worker", "reason"]
 
 
@@ -31,11 +32,14 @@ class JobOutput:
         ``item, job, data_object`` of everything that was asked, answered or not, as far as the output tells.
     set_aside : pandas.DataFrame
         ``file, data_object, worker, reason`` of what couldn't be read or doesn't count.
+    comments : pandas.DataFrame
+        ``job, data_object, worker, comment`` of what workers wrote in a ``<worker-comment>``.
     """
 
     answers: pd.DataFrame
     items: pd.DataFrame
     set_aside: pd.DataFrame
+    comments: pd.DataFrame
 
 
 def read_answers(output: str, *, s3: Any = None, **options: Any) -> pd.DataFrame:
@@ -118,6 +122,7 @@ def read_output(
     rows: list[dict[str, Any]] = []
     asked: list[tuple[str, str, str]] = []
     unread: Counter[tuple[str, str]] = Counter()  # job and form field
+    comments: list[tuple[str, str, str, str]] = []
     for job in reader.jobs.values():
         for data_object in sorted({**job.objects, **job.responses, **job.requests, **job.labels}, key=natural):
             items = _items(job, data_object)
@@ -126,7 +131,9 @@ def read_output(
             for answer in _first_answers(job, data_object, reader.aside):
                 name = answer.job or job.name
                 given, fields = _given(answer.form, items, alone, header, answer_field)
-                unread.update((name, other) for other in answer.form.keys() - fields if chosen(answer.form[other]))
+                left = answer.form.keys() - fields - {"workerComment"}
+                unread.update((name, other) for other in left if chosen(answer.form[other]))
+                comments += [(name, data_object, answer.worker, said) for said in worker_comments(answer.form)]
                 for item, labels in given:
                     if not labels:
                         reason = f"no answer about {item}"
@@ -144,6 +151,7 @@ def read_output(
         _table(rows),
         pd.DataFrame(asked, columns=["item", "job", "data_object"], dtype=str).drop_duplicates(ignore_index=True),
         pd.DataFrame(reader.aside, columns=SET_ASIDE, dtype=str),
+        pd.DataFrame(comments, columns=COMMENTS, dtype=str),
     )
 
 

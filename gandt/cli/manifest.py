@@ -34,6 +34,9 @@ def build(
     gold_rate: Annotated[float, typer.Option(help="Share of shown tiles that are gold.")] = 0.1,
     gold_record: Annotated[str | None, typer.Option(help="Table to record in which tiles are gold.")] = None,
     upload: Annotated[str | None, typer.Option(help="Send local files to this s3:// prefix first.")] = None,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="The table's columns left and right are pairs to compare.")
+    ] = False,
     text: Annotated[bool, typer.Option("--text", help="The items are texts, not addresses.")] = False,
     carry: Annotated[list[str] | None, typer.Option(help="A column of the table to carry along as a key.")] = None,
     set_: Annotated[
@@ -46,8 +49,10 @@ def build(
 
     Example: gandt manifest build candidates.parquet s3://bucket/job.manifest --per-page 20 --category cat
     """
+    import pandas as pd
+
     from gandt.errors import InputError
-    from gandt.manifest import build_manifest, extra_of, items_of
+    from gandt.manifest import build_manifest, build_pairs, extra_of, items_of, pairs_of
     from gandt.manifest import upload as send
     from gandt.tables import read_table, write_table
 
@@ -57,43 +62,53 @@ def build(
         if not mark:
             raise InputError(f"--set {pair!r} has no '='; write it as KEY=VALUE")
         shared[key] = value
-    items = items_of(source)
+    if gold is not None and gold_record is None:
+        raise InputError("--gold needs --gold-record PATH, or nobody would know later which tiles were gold")
+    if pairs and (per_page != 1 or text or carry):
+        raise InputError("--pairs goes without --per-page, --text and --carry; a pair is a data object of its own")
+    shown = ["left", "right"] if pairs else ["item"]
+    if pairs:
+        asked = pairs_of(source)
+        known = pairs_of(gold, ["label"]) if gold is not None else asked.head(0).assign(label="")
+    else:
+        asked = pd.DataFrame({"item": items_of(source)})
+        known = asked.head(0).assign(label="")
+        if gold is not None:
+            known = read_table(gold, required=["item", "label"])[["item", "label"]].astype(str)
     extra = extra_of(source, carry) if carry else {}
-    known: dict[str, str] = {}
-    if gold is not None:
-        if gold_record is None:
-            raise InputError("--gold needs --gold-record PATH, or nobody would know later which tiles were gold")
-        table = read_table(gold, required=["item", "label"])
-        known = dict(zip(table["item"].astype(str), table["label"].astype(str), strict=True))
     if upload is not None:
-        sent = send([*items, *known, *(positive or []), *(negative or [])], upload)
+        images = [item for table in (asked, known) for name in shown for item in table[name]]
+        sent = send([*images, *(positive or []), *(negative or [])], upload)
         for row in sent.set_aside.itertuples():
             note(f"set aside: {row.item}: {row.reason}")
         where = sent.uris
-        items = [where[item] for item in items if item in where]
-        known = {where[item]: label for item, label in known.items() if item in where}
+        for table in (asked, known):
+            table[shown] = table[shown].apply(lambda column: column.map(where))
+        asked, known = asked.dropna(), known.dropna()
         extra = {where[item]: keys for item, keys in extra.items() if item in where}
         positive, negative = (
             [where[item] for item in examples or [] if item in where] for examples in (positive, negative)
         )
-    made = build_manifest(
-        items,
-        per_page=per_page,
-        categories=category or (),
-        other=other,
-        positive_examples=positive or (),
-        negative_examples=negative or (),
-        gold=known,
-        gold_rate=gold_rate if known else 0.0,
-        seed=seed,
-        text=text,
-        extra=extra,
-        shared=shared,
-    )
+    options: dict[str, Any] = {
+        "categories": category or (),
+        "other": other,
+        "positive_examples": positive or (),
+        "negative_examples": negative or (),
+        "gold_rate": gold_rate if len(known) else 0.0,
+        "seed": seed,
+        "shared": shared,
+    }
+    if pairs:
+        made = build_pairs(asked, gold=known, **options)
+    else:
+        gold_labels = dict(zip(known["item"], known["label"], strict=True))
+        made = build_manifest(
+            list(asked["item"]), per_page=per_page, gold=gold_labels, text=text, extra=extra, **options
+        )
     made.write(out)
     if gold_record is not None:
         write_table(made.gold, gold_record)
-    _tell(json_, {"manifest": out, "data objects": len(made.lines), "items": len(items), "gold tiles": len(made.gold)})
+    _tell(json_, {"manifest": out, "data objects": len(made.lines), "items": len(asked), "gold tiles": len(made.gold)})
 
 
 @commands.command()

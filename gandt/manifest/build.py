@@ -136,6 +136,37 @@ def build_manifest(
     return Manifest(lines, pd.DataFrame(record, columns=GOLD_COLUMNS, dtype=str))
 
 
+def build_pairs(pairs: pd.DataFrame, *, gold: pd.DataFrame | None = None, **options: Any) -> Manifest:
+    """Turn pairs of images into a manifest of one data object each, for the templates pair-same and pair-better.
+
+    A pair's item, by which its label is found later, is both addresses with a space between.
+
+    Parameters
+    ----------
+    pairs : pandas.DataFrame
+        ``left, right``: addresses.
+    gold : pandas.DataFrame, optional
+        ``left, right, label`` of pairs whose label is known.
+    **options
+        ``categories, other, positive_examples, negative_examples, gold_rate, seed, shared`` of :func:`build_manifest`.
+
+    Raises
+    ------
+    InputError, ContractError
+        As :func:`build_manifest` does.
+    """
+    known = pd.DataFrame(columns=["left", "right", "label"], dtype=str) if gold is None else gold
+    asked = list(zip(pairs["left"], pairs["right"], strict=True))
+    golden = list(zip(known["left"], known["right"], strict=True))
+    return build_manifest(
+        [f"{left} {right}" for left, right in asked],
+        gold={f"{left} {right}": label for (left, right), label in zip(golden, known["label"], strict=True)},
+        text=True,
+        extra={f"{left} {right}": {"left": left, "right": right} for left, right in [*asked, *golden]},
+        **options,
+    )
+
+
 def dumps(value: Any) -> str:
     """Write JSON as manifests hold it: on one line, readable, and always possible to encode as UTF-8."""
     text = json.dumps(value, ensure_ascii=False)

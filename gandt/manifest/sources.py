@@ -83,3 +83,22 @@ def extra_of(source: str, columns: Sequence[str], *, s3: Any = None) -> dict[str
         str(item): {name: value for name, value in row.items() if value is not None}
         for item, row in zip(table["item"], rows, strict=True)
     }
+
+
+def pairs_of(source: str, columns: Sequence[str] = (), *, s3: Any = None) -> pd.DataFrame:
+    """Return the pairs of images that a table names: its columns left, right (and ``columns``) as text, each pair once.
+
+    Raises
+    ------
+    InputError
+        When ``source`` is no table, lacks a column, or names no pair.
+    StorageError
+        When it can't be read.
+    """
+    table = tables.read_table(source, required=["left", "right", *columns], s3=s3)[["left", "right", *columns]]
+    whole = table.dropna().astype(str)
+    if len(whole) < len(table) or (whole == "").any(axis=None):
+        raise InputError(f"{source} has a row without {', '.join(table.columns)}; fill it in or leave it out")
+    if not len(whole):
+        raise InputError(f"{source} names no pair; give a table with the columns left and right")
+    return whole.drop_duplicates(["left", "right"], ignore_index=True)
