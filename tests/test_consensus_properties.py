@@ -92,7 +92,7 @@ def test_both_copies_of_a_job_get_the_same_labels(answers: list[tuple[str, str, 
 
 messy = st.lists(
     st.tuples(
-        st.sampled_from(["a", "b", 3, 3.0, None, float("nan"), "", "\0", "é" * 9]),
+        st.sampled_from(["a", "b", 3, 3.0, None, float("nan"), "", "\0", "é" * 9, "\ud800"]),
         st.sampled_from(["u", 1, None, "", "w\n"]),
         st.sampled_from(["x", "y", True, None, float("nan"), 7, ""]),
     ),

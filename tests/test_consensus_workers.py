@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from gandt.cli import app
 from gandt.cli import consensus as _commands  # noqa: F401  (registers the commands)
 from gandt.consensus import consolidate, consolidate_sets
-from gandt.consensus.crowd import encode
 from gandt.consensus.dawid_skene import dawid_skene
 from gandt.consensus.em import Limits
+from gandt.consensus.encode import encode
 from gandt.consensus.majority import majority
 from gandt.consensus.redundancy import next_manifest, next_round, replay
 from gandt.consensus.workers import confusion, copying, evidence, to_exclude

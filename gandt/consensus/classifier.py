@@ -19,6 +19,7 @@ import pandas as pd
 from scipy import optimize
 
 from gandt.consensus.crowd import Crowd, Floats
+from gandt.consensus.encode import as_text
 from gandt.errors import InputError, extra
 
 _LEAST = 1e-6
@@ -51,8 +52,9 @@ class Voice:
                 f"the classifier's table lacks the column {missing[0]!r}; it needs item and one column per class"
             )
         table = probabilities.drop_duplicates("item").set_index("item")
+        table.index = table.index.map(as_text)
         values = table[list(crowd.classes)].astype(float).reindex(crowd.items).to_numpy(dtype=float)
-        self.speaks = np.isin(crowd.items.astype(str), table.index.to_numpy().astype(str))
+        self.speaks = crowd.items.isin(table.index)
         spoken = values[self.speaks]
         if not np.isfinite(spoken).all() or (spoken < 0).any() or (spoken.sum(axis=1) <= 0).any():
             raise InputError("the classifier's table holds values that aren't probabilities: each must be 0 or more")

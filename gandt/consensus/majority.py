@@ -18,7 +18,7 @@ _PAIRS = 10.0
 def majority(crowd: Crowd, limits: Limits) -> Fit:
     """Count votes; see the module."""
     classes = len(crowd.classes)
-    accuracy = np.full(len(crowd.workers), pooled_accuracy(crowd.votes()))
+    accuracy = np.full(len(crowd.workers), pooled_accuracy(crowd.votes))
     log_likelihood = one_coin_likelihood(crowd, accuracy)
     log_prior = np.full(classes, -np.log(classes))
     probabilities = crowd.expect(log_likelihood, log_prior)

@@ -16,9 +16,10 @@ import pandas as pd
 
 from gandt.consensus.calibration import CORRELATION
 from gandt.consensus.classifier import Voice
-from gandt.consensus.consolidate import METHODS, Consensus, solve, warn_unless_converged
-from gandt.consensus.crowd import Bools, Crowd, Fit, Floats, encode
+from gandt.consensus.consolidate import METHODS, Consensus, solve, status, warn_unless_converged
+from gandt.consensus.crowd import Bools, Crowd, Fit, Floats
 from gandt.consensus.em import Limits
+from gandt.consensus.encode import encode
 from gandt.errors import InputError
 
 _ANSWERS = ("no", "yes")
@@ -109,9 +110,7 @@ def consolidate_sets(
     labels = _labels(relevance, chosen, item, classes, none)
     labels.insert(0, "item", flat.items)
     certain = (labels["confidence"] >= target) & (parts[0][0].speakers() >= min_answers)
-    labels.insert(
-        3, "status", np.where(labels["workers"] == 0, "unanswered", np.where(certain, "confident", "relabel"))
-    )
+    labels.insert(3, "status", status(labels["workers"].to_numpy(), certain.to_numpy()))
     labels["method"] = method
     return Consensus(
         labels=labels[kept].reset_index(drop=True),

@@ -74,7 +74,7 @@ def next_round(
     answers = labels["workers"].to_numpy()
     confidence = labels["confidence"].fillna(0.0).to_numpy()
     classes = max(len(consensus.classes), 2)
-    skill = pooled_accuracy(crowd.votes())
+    skill = pooled_accuracy(crowd.votes)
     step = np.log(skill * (classes - 1) / (1 - skill))
 
     room = np.maximum(cap - answers, 0)

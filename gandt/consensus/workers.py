@@ -187,7 +187,7 @@ def _answer_pairs(crowd: Crowd, seed: int) -> tuple[Rows, Rows]:
 
 
 def _same_label(crowd: Crowd) -> pd.DataFrame:
-    votes = crowd.votes()
+    votes = crowd.votes
     classes, workers = len(crowd.classes), len(crowd.workers)
     overall = votes.sum(axis=0) / max(votes.sum(), 1)
     given = np.zeros((workers, classes))
@@ -248,7 +248,7 @@ def _position(crowd: Crowd, answers: pd.DataFrame) -> pd.DataFrame:
     result = np.full(len(crowd.workers), np.nan)
     if place is not None and place.nunique() > 1:
         where = place.to_numpy(dtype=float)[crowd.row]
-        votes = crowd.votes()
+        votes = crowd.votes
         counted = crowd.active[crowd.worker].astype(float)
         others = row_sum(votes)[crowd.item] - counted
         for worker in range(len(crowd.workers)):
