@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import optimize
 
-from gandt.candidates.rules import Array, Scores, rule, unit
+from gandt.candidates.devices import CPU, Array, Device
+from gandt.candidates.rules import Scores, rule, unit
 from gandt.candidates.spread import whitening
 from gandt.embedding import Vectors
 
@@ -15,7 +16,7 @@ _FOLDS = 10
 
 
 @rule("classifier")
-def classifier(vectors: Vectors, seeds: Sequence[Array]) -> Scores:
+def classifier(vectors: Vectors, seeds: Sequence[Array], *, device: Device = CPU) -> Scores:
     """Score by the log-odds of a ridge regression per label, seeds against a sample of the pool.
 
     The pool has no negatives, only unlabelled items, of which some are wanted: that lowers all odds alike and leaves

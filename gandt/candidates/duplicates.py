@@ -12,7 +12,8 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from gandt import storage
-from gandt.candidates.rules import Array, centred, pool_mean
+from gandt.candidates.devices import Array
+from gandt.candidates.rules import centred, pool_mean
 from gandt.embedding import EmbeddingStore
 from gandt.errors import InputError, StorageError
 from gandt.images import BadImageError, Preprocessing, decode

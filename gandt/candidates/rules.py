@@ -2,19 +2,23 @@
 
 A rule maps (vectors, rows of each label's seeds) to :class:`Scores`: one number per row and label, higher is more
 similar, and each seed's own score against the other seeds of its label.
+
+Rules "mean", "nearest" and "g-and-t" work in stages, so that a pool may lie on many machines: the pool's mean is a
+sum, the seeds' vectors and that mean give the targets (:class:`Prepared`), and each row is scored by these alone.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, Protocol
 
 import numpy as np
 
+from gandt.candidates.devices import CPU, Array, Device
 from gandt.embedding import Vectors
 
-Array = np.ndarray[Any, np.dtype[Any]]
-
 CHUNK = 8192
+_STEADY = 1024
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,43 @@ class Scores:
     own: list[Array]
 
 
-Rule = Callable[[Vectors, Sequence[Array]], Scores]
+class Rule(Protocol):
+    """A rule: scores of all rows, from the rows of each label's seeds; ``device`` runs the products."""
+
+    def __call__(self, vectors: Vectors, seeds: Sequence[Array], *, device: Device = CPU) -> Scores:
+        """Score."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a row is scored by.
+
+    Attributes
+    ----------
+    targets : ndarray of float32, shape (targets, dim)
+        Directions to compare with.
+    ends : tuple of int
+        Label l's targets are ``ends[l]`` to ``ends[l + 1]``.
+    combine : {"only", "largest", "middle"}
+        How a label's cosines become its score.
+    centre : ndarray or None
+        Subtracted from every row first.
+    own : list of ndarray
+        As in :class:`Scores`.
+    """
+
+    targets: Array
+    ends: tuple[int, ...]
+    combine: str
+    centre: Array | None
+    own: list[Array]
+
+
+Stage = Callable[[Array, Sequence[Array]], Prepared]
 
 RULES: dict[str, Rule] = {}
+STAGES: dict[str, Stage] = {}
+TRIM = 0.1
 
 
 def rule(name: str) -> Callable[[Rule], Rule]:
@@ -48,50 +86,101 @@ def rule(name: str) -> Callable[[Rule], Rule]:
     return add
 
 
-@rule("mean")
-def mean(vectors: Vectors, seeds: Sequence[Array]) -> Scores:
+def in_stages(name: str, *, centring: bool = True) -> Callable[[Stage], Stage]:
+    """Register a rule by its stage between the pool's mean and the scores: (mean, each label's vectors) → Prepared."""
+
+    def add(stage: Stage) -> Stage:
+        @rule(name)
+        def whole(vectors: Vectors, seeds: Sequence[Array], *, device: Device = CPU) -> Scores:
+            centre = pool_mean(vectors) if centring else np.zeros(vectors.shape[1], np.float32)
+            prepared = stage(centre, [vectors[rows] for rows in seeds])
+            return Scores(score(vectors, prepared, device), prepared.own)
+
+        STAGES[name] = stage
+        return stage
+
+    return add
+
+
+@in_stages("mean")
+def mean(centre: Array, seeds: Sequence[Array]) -> Prepared:
     """Cosine to the mean of a label's seeds, after the pool's mean has been subtracted from every vector."""
-    centre = pool_mean(vectors)
-    groups = [centred(vectors[rows], centre) for rows in seeds]
+    groups = [centred(group, centre) for group in seeds]
     targets = np.stack([unit(group.sum(axis=0)) for group in groups])
-    own = [left_out(group) for group in groups]
-    return Scores(centred_products(vectors, centre, targets), own)
+    return Prepared(targets, tuple(range(len(groups) + 1)), "only", centre, [left_out(group) for group in groups])
 
 
-@rule("nearest")
-def nearest(vectors: Vectors, seeds: Sequence[Array]) -> Scores:
+@in_stages("nearest")
+def nearest(centre: Array, seeds: Sequence[Array]) -> Prepared:
     """Cosine to the nearest of a label's seeds, after centring: for labels whose seeds are of several kinds."""
-    centre = pool_mean(vectors)
-    groups = [centred(vectors[rows], centre) for rows in seeds]
-    ends = np.cumsum([0, *map(len, groups)])
-    scores = np.empty((len(vectors), len(groups)), np.float32)
-    for start, block in product_chunks(vectors, centre, np.concatenate(groups)):
-        for label in range(len(groups)):
-            scores[start : start + len(block), label] = block[:, ends[label] : ends[label + 1]].max(axis=1)
+    groups = [centred(group, centre) for group in seeds]
     own = []
     for group in groups:
         similar = group @ group.T
         np.fill_diagonal(similar, -np.inf)
         own.append(similar.max(axis=1) if len(group) > 1 else np.empty(0))
-    return Scores(scores, own)
+    return Prepared(np.concatenate(groups), _ends(groups), "largest", centre, own)
+
+
+@in_stages("g-and-t", centring=False)
+def trimmed_mean(_: Array, seeds: Sequence[Array]) -> Prepared:
+    """Score by 1 − 10 %-trimmed mean of the cosine distances to a label's seeds, without centring."""
+    groups = [group.astype(np.float32) for group in seeds]
+    own = []
+    for group in groups:
+        others = (group @ group.T)[~np.eye(len(group), dtype=bool)].reshape(len(group), -1)
+        own.append(CPU.middle(others, int(TRIM * others.shape[1])) if len(group) > 1 else np.empty(0))
+    return Prepared(np.concatenate(groups), _ends(groups), "middle", None, own)
+
+
+def _ends(groups: Sequence[Array]) -> tuple[int, ...]:
+    return tuple(np.cumsum([0, *map(len, groups)]).tolist())
+
+
+def score(vectors: Vectors, prepared: Prepared, device: Device = CPU) -> Array:
+    """Return the scores (n, labels) of all rows, float32; a row's score is the same among whatever others it stands."""
+    labels = list(pairwise(prepared.ends))
+    scores = np.empty((len(vectors), len(labels)), np.float32)
+    for start, cosines in product_chunks(vectors, prepared.centre, prepared.targets, device):
+        here = scores[start : start + len(cosines)]
+        if prepared.combine == "only":
+            here[:] = device.get(cosines)
+            continue
+        for label, (first, last) in enumerate(labels):
+            block = cosines[:, first:last]
+            if prepared.combine == "largest":
+                here[:, label] = device.get(device.largest(block))
+            else:
+                here[:, label] = device.get(device.middle(block, int(TRIM * (last - first))))
+    return scores
 
 
 def pool_mean(vectors: Vectors) -> Array:
     """Return the mean vector of the pool, float32 (dim,); the same whatever the order of the rows."""
-    return (exact_sum(vectors) / max(len(vectors), 1)).astype(np.float32)
+    return mean_of(len(vectors), exact_sum(vectors))
 
 
-def exact_sum(vectors: Vectors) -> Array:
+def mean_of(count: int, total: Array) -> Array:
+    """Return the mean, float32, that a count and an exact sum stand for."""
+    result: Array = (total / max(count, 1)).astype(np.float32)
+    return result
+
+
+def exact_sum(vectors: Vectors, counts: Array | None = None) -> Array:
     """Return the sum of the rows, float64 (dim,), in which the order of addition doesn't show.
 
     Numbers are first rounded to multiples of 2⁻²⁴, whose sums are exact in float64 for up to 2²⁸ rows. So sums over
-    shards add up to just the sum over the whole.
+    shards add up to just the sum over the whole. A row counts as often as ``counts`` says, by default once.
     """
     total = np.zeros(vectors.shape[1])
-    for _, block in vectors.chunks(CHUNK):
+    for start, block in vectors.chunks(CHUNK):
         rounded = block.astype(np.float32, copy=False) + np.float32(1)  # vectors have length 1: all lie in −1 … 1
         rounded -= np.float32(1)
         total += rounded.sum(axis=0, dtype=np.float64)
+        if counts is not None:
+            here = counts[start : start + len(block)]
+            other = np.flatnonzero(here != 1)
+            total += ((here[other] - 1)[:, None] * rounded[other].astype(np.float64)).sum(axis=0)
     return total
 
 
@@ -119,27 +208,27 @@ def unit(vectors: Array) -> Array:
     return result
 
 
-def product_chunks(vectors: Vectors, centre: Array, targets: Array) -> Any:
+def product_chunks(vectors: Vectors, centre: Array | None, targets: Array, device: Device = CPU) -> Any:
     """Yield (first row, cosines (rows, targets)) of the centred vectors with unit ``targets``, block by block.
 
     ``(x − m)·c = x·c − m·c`` and ``|x − m|² = 1 − 2 x·m + |m|²``: one product with the raw vectors does it all.
+    Blocks are filled up to a multiple of 1,024 rows: of few rows, libraries add up in another order, and a vector's
+    score must not depend on the shard that it lies in.
     """
-    columns = np.ascontiguousarray(targets.T, np.float32)
-    shift, length = centre @ columns, float(centre @ centre)
+    columns = device.put(np.asarray(targets.T, np.float32))
+    if centre is not None:
+        shift, length = device.put(centre @ np.asarray(targets.T, np.float32)), float(centre @ centre)
+        mean = device.put(centre)
     for start, block in vectors.chunks(CHUNK):
-        rows = block.astype(np.float32, copy=False)
+        count = len(block)
+        if count % _STEADY:
+            block = np.concatenate([block, np.zeros((-count % _STEADY, block.shape[1]), block.dtype)])
+        rows = device.put(block)
         cosines = rows @ columns
-        cosines -= shift
-        cosines *= (1 / np.sqrt(np.maximum(1 - 2 * (rows @ centre) + length, 1e-12)))[:, None]
-        yield start, cosines
-
-
-def centred_products(vectors: Vectors, centre: Array, targets: Array) -> Array:
-    """Return all cosines of :func:`product_chunks` as one array (n, targets)."""
-    result = np.empty((len(vectors), len(targets)), np.float32)
-    for start, block in product_chunks(vectors, centre, targets):
-        result[start : start + len(block)] = block
-    return result
+        if centre is not None:
+            cosines -= shift
+            cosines *= device.inverse_root(1 - 2 * (rows @ mean) + length)[:, None]
+        yield start, cosines[:count]
 
 
 def left_out(group: Array) -> Array:

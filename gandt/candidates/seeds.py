@@ -39,14 +39,15 @@ def read_seeds(sources: Sequence[str], store: EmbeddingStore, *, s3: Any = None)
     known = set(store.items["item"])
     by_content: dict[str, str] = {}
     seeds: dict[str, list[str]] = {}
-    for item, label in pairs:
+    for item, label in sorted(set(pairs)):  # in an order that doesn't depend on the store
         if item not in known:
             if not by_content:
-                embedded = store.items[store.items["status"] == "embedded"].drop_duplicates("sha256")
+                embedded = store.items[store.items["status"] == "embedded"].sort_values("item")
+                embedded = embedded.drop_duplicates("sha256")
                 by_content = dict(zip(embedded["sha256"], embedded["item"], strict=True))
             item = by_content.get(_sha256(item), item)
         seeds.setdefault(label, []).append(item)
-    return {label: sorted(set(items)) for label, items in sorted(seeds.items())}
+    return dict(sorted(seeds.items()))
 
 
 def _pairs(source: str, s3: Any) -> list[tuple[str, str]]:

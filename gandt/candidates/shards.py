@@ -1,112 +1,211 @@
-"""Rule "mean" over shards: a map with a tiny reduce, so that no machine needs the whole store.
+"""Many machines, each with its shard of the pool, that decide as one machine would.
 
-Each step is a function of one shard, with sums in between::
-
-    pool = sum of summarise(shard) over the shards            # the pool's mean: one vector and a count
-    targets, own = prepare(pool, seed_vectors(shards, seeds)) # on one machine: tiny
-    scores = score(shard, pool, targets)                      # per shard
-    bounds = thresholds(own, recall, [moments(scores) of each shard])  # keep what reaches them
-
-To keep a share of the pool instead, ``histogram`` counts each shard's scores, the counts add up, and ``cut`` finds
-the very score at which a single machine would cut. Sums are exact, so any number of shards decides alike.
+What they must agree on is tiny: one vector, three numbers per label, histograms. Every machine writes its share to a
+common folder, waits for the others' shares and adds them up (:class:`Exchange`); nobody leads. Sums are exact and
+ties are broken by the items' names, so that any number of shards decides alike, to the last bit.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+import io
+import json
+import time
+import zipfile
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from gandt.candidates.rules import Array, centred, centred_products, deviation, exact_sum, left_out, unit
-from gandt.candidates.similar import lower_bounds
-from gandt.embedding import EmbeddingStore
-from gandt.errors import InputError
+from gandt import storage
+from gandt.candidates.devices import Array
+from gandt.embedding.sources import parse_shard
+from gandt.errors import InputError, StorageError
 
 _BINS = 1 << 16
+Share = dict[str, Array]
 
 
-@dataclass(frozen=True)
-class Pool:
-    """How many vectors a part of the pool has, and their exact sum (dim,); pools add up."""
+class Alone:
+    """One machine that has the whole pool."""
 
-    count: int
-    total: Array
+    number, of = 1, 1
 
-    def __add__(self, other: "Pool") -> "Pool":
-        return Pool(self.count + other.count, self.total + other.total)
-
-    @property
-    def mean(self) -> Array:
-        """The mean vector, float32."""
-        mean: Array = (self.total / max(self.count, 1)).astype(np.float32)
-        return mean
+    def gather(self, step: str, share: Mapping[str, Array]) -> list[Share]:
+        """Return every machine's share, in order: here the one."""
+        return [dict(share)]
 
 
-def summarise(shard: EmbeddingStore) -> Pool:
-    """Map, first round: a shard's share of the pool's mean."""
-    return Pool(len(shard.vectors), exact_sum(shard.vectors))
+class Exchange(Alone):
+    """A common folder through which the machines of one run tell each other their shares.
 
+    Started again after a sudden death, a machine finds what was written and goes on.
 
-def seed_vectors(shards: Sequence[EmbeddingStore], seeds: Mapping[str, Sequence[str]]) -> dict[str, Array]:
-    """Gather the seeds' vectors, by label, from whatever shard has them.
+    Parameters
+    ----------
+    folder : str
+        Local (shared by all machines) or ``s3://``; one folder per run.
+    shard : str
+        ``"i/n"``: which machine this is, of how many.
+    settings : mapping
+        What all machines must have been started with; JSON.
+    wait : float
+        Seconds to wait for the others at each step.
+    s3 : boto3 S3 client, optional
+        By default one made from the environment.
 
     Raises
     ------
     InputError
-        When no shard has a seed; the sentence names it.
+        When ``shard`` isn't written so.
     """
-    found: dict[str, Array] = {}
-    for shard in shards:
-        rows = shard.items.set_index("item")["row"].reindex([item for group in seeds.values() for item in group])
-        rows = rows[rows.notna() & (rows >= 0) & ~rows.index.duplicated()].astype("int64")
-        found.update(zip(rows.index, shard.vectors[rows.to_numpy()], strict=True))
-    missing = [item for group in seeds.values() for item in group if item not in found]
-    if missing:
-        raise InputError(f"{missing[0]} is in none of the shards; embed it first")
-    return {label: np.stack([found[item] for item in sorted(set(group))]) for label, group in seeds.items()}
+
+    def __init__(
+        self, folder: str, shard: str, settings: Mapping[str, Any], *, wait: float = 3600.0, s3: Any = None
+    ) -> None:
+        self.number, self.of = parse_shard(shard)
+        self._folder, self._wait, self._s3 = folder, wait, s3
+        self._said = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+
+    def gather(self, step: str, share: Mapping[str, Array]) -> list[Share]:
+        """Write this machine's share of a step and return all machines' shares, in order.
+
+        Raises
+        ------
+        InputError
+            When another machine was started with other settings or other data.
+        StorageError
+            When the folder can't be used, or a machine doesn't write in time.
+        """
+        so_far = np.frombuffer(self._said.digest(), np.uint8)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **share, so_far=so_far)
+        storage.write_bytes(self._address(step, self.number), buffer.getvalue(), s3=self._s3)
+        until = time.monotonic() + self._wait
+        shares = [self._awaited(step, number, until) for number in range(1, self.of + 1)]
+        for number, found in enumerate(shares, 1):
+            said = found.pop("so_far", np.empty(0, np.uint8))
+            if said.tobytes() != so_far.tobytes():
+                raise InputError(
+                    f"shard {number}/{self.of} was started with other seeds, settings or data than shard "
+                    f"{self.number}/{self.of}; empty {self._folder} and start every shard alike"
+                )
+        for found in shares:
+            for name, values in sorted(found.items()):
+                self._said.update(name.encode() + np.ascontiguousarray(values).tobytes())
+        return shares
+
+    def _address(self, step: str, number: int) -> str:
+        return storage.join(self._folder, f"{step}-{number:05}of{self.of:05}.npz")
+
+    def _awaited(self, step: str, number: int, until: float) -> Share:
+        address, pause = self._address(step, number), 0.02
+        while True:
+            try:
+                content = storage.read_bytes(address, s3=self._s3)
+                break
+            except StorageError as error:
+                if not _missing(error):
+                    raise
+                if time.monotonic() > until:
+                    raise StorageError(
+                        f"shard {number}/{self.of} hasn't written {address}; start it, then run this command again"
+                    ) from None
+                time.sleep(pause)
+                pause = min(2 * pause, 5.0)
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as found:
+                return {str(name): found[name] for name in found.files}
+        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"{address} isn't what a shard writes ({error}); empty {self._folder} and start again"
+            ) from error
 
 
-def prepare(pool: Pool, seeds: Mapping[str, Array]) -> tuple[Array, list[Array]]:
-    """Return the labels' directions (labels, dim), and each label's seeds scored against its other seeds."""
-    groups = [centred(group, pool.mean) for group in seeds.values()]
-    own = [left_out(group) for group in groups]
-    targets = np.stack([unit(group.sum(axis=0)) for group in groups])
-    return targets, own
+def _missing(error: StorageError) -> bool:
+    cause = error.__cause__
+    code = str(getattr(cause, "response", {}).get("Error", {}).get("Code", ""))
+    return isinstance(cause, FileNotFoundError) or code in ("404", "NoSuchKey")
 
 
-def thresholds(own: Sequence[Array], recall: float, shards: Sequence[tuple[int, Array, Array]]) -> Array:
-    """Return the scores from which an item is kept (labels,), from the moments of every shard's scores."""
-    count, total, squares = (sum(column[1:], column[0]) for column in zip(*shards, strict=True))
-    return lower_bounds(own, recall, np.ones(len(own), bool), deviation(count, total, squares))
+def as_text(values: Any) -> Array:
+    """Return something JSON can say as an array of bytes, for a share."""
+    return np.frombuffer(json.dumps(values).encode(), np.uint8)
 
 
-def score(shard: EmbeddingStore, pool: Pool, targets: Array) -> Array:
-    """Map, second round: a shard's scores by row of its vectors (n, labels)."""
-    return centred_products(shard.vectors, pool.mean, targets)
+def from_text(share: Array) -> Any:
+    """Return what :func:`as_text` was given."""
+    return json.loads(share.tobytes())
 
 
-def _ordered(scores: Array) -> Array:
-    """Return float32 numbers as unsigned integers of the same order."""
-    bits = np.ascontiguousarray(scores, np.float32).view(np.uint32)
+def first_of(keys: Array, items: Array, count: int, name: str, exchange: Alone) -> tuple[Array, int]:
+    """Choose, over all machines, the ``count`` items with the highest keys; among equal keys, the first by name.
+
+    Parameters
+    ----------
+    keys : ndarray of uint32, shape (n,)
+        This machine's.
+    items : ndarray of object, shape (n,)
+        Their names.
+    count : int
+        How many to choose in all, at most as many as there are.
+    name : str
+        Of this choice, different for each in a run.
+    exchange : Alone or Exchange
+        The machines.
+
+    Returns
+    -------
+    tuple of (ndarray of bool, int)
+        Which of this machine's are chosen, and the lowest key chosen anywhere.
+    """
+    chosen = np.zeros(len(keys), bool)
+    if count <= 0:
+        return chosen, 1 << 32
+    upper, left = cut(_gathered(histogram(keys), f"{name}-upper", exchange), count)
+    lower, left = cut(_gathered(histogram(keys, upper), f"{name}-lower", exchange), left)
+    bound = upper << 16 | lower
+    chosen = keys > bound
+    tied = np.flatnonzero(keys == bound)
+    shares = exchange.gather(f"{name}-tied", {"items": as_text([str(item) for item in items[tied]])})
+    taken = set(sorted(str(item) for share in shares for item in from_text(share["items"]))[:left])
+    chosen[[place for place in tied if items[place] in taken]] = True
+    return chosen, bound
+
+
+def _gathered(counts: Array, step: str, exchange: Alone) -> Array:
+    total: Array = np.sum([share["counts"] for share in exchange.gather(step, {"counts": counts})], axis=0)
+    return total
+
+
+def keys_of_scores(scores: Array) -> Array:
+    """Return float32 numbers as unsigned integers of the same order; −0 counts as 0."""
+    bits = (np.ascontiguousarray(scores, np.float32) + np.float32(0)).view(np.uint32)
     ordered: Array = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
     return ordered
 
 
-def histogram(scores: Array, within: int | None = None) -> Array:
-    """Count scores (n,) by their upper 16 bits; or, of those with the upper bits ``within``, by their lower 16."""
-    bits = _ordered(scores)
-    keys = bits >> 16 if within is None else bits[bits >> 16 == within] & np.uint32(_BINS - 1)
-    return np.bincount(keys.astype(np.int64), minlength=_BINS)
+def score_of_key(key: int) -> float:
+    """Return the score that a key stands for; infinity for a key above all."""
+    if key >> 32:
+        return float("inf")
+    bits = np.array([key], np.uint32)
+    return float(np.where(bits >> 31, bits & np.uint32(0x7FFFFFFF), ~bits).astype(np.uint32).view(np.float32)[0])
+
+
+def keys_at_random(items: Array, seed: int) -> Array:
+    """Return a key per item that looks random and depends on the item's name and ``seed`` alone."""
+    keys = [hashlib.sha256(f"{seed}:{item}".encode("utf-8", "surrogatepass")).digest()[:4] for item in items]
+    return np.frombuffer(b"".join(keys), ">u4").astype(np.uint32)
+
+
+def histogram(keys: Array, within: int | None = None) -> Array:
+    """Count keys (n,) by their upper 16 bits; or, of those with the upper bits ``within``, by their lower 16."""
+    chosen = keys >> 16 if within is None else keys[keys >> 16 == within] & np.uint32(_BINS - 1)
+    return np.bincount(chosen.astype(np.int64), minlength=_BINS)
 
 
 def cut(counts: Array, keep: int) -> tuple[int, int]:
-    """Return the bin of the score that ranks ``keep`` from the top, and how many of the bin are to be kept."""
+    """Return the bin of the key that ranks ``keep`` from the top, and how many of the bin are to be kept."""
     from_top = np.cumsum(counts[::-1])
     place = int(np.searchsorted(from_top, keep))
     before = int(from_top[place - 1]) if place else 0
     return len(counts) - 1 - place, keep - before
-
-
-def score_at(upper: int, lower: int) -> float:
-    """Return the score that two bins, of the upper and of the lower bits, stand for."""
-    bits = np.array([upper << 16 | lower], np.uint32)
-    return float(np.where(bits >> 31, bits & np.uint32(0x7FFFFFFF), ~bits).astype(np.uint32).view(np.float32)[0])

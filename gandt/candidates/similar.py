@@ -6,19 +6,31 @@ A decision never loses an item: every embedded item that isn't a seed comes back
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from gandt.candidates import classifier, spread, trimmed  # noqa: F401  (they register their rules)
-from gandt.candidates.rules import RULES, Array, Scores, deviation, moments
+from gandt.candidates import classifier, devices, shards, spread, trimmed  # noqa: F401  (two register their rules)
+from gandt.candidates.devices import Array
+from gandt.candidates.rules import RULES, STAGES, Scores, deviation, exact_sum, mean_of, moments, score
+from gandt.candidates.shards import Alone
 from gandt.embedding import EmbeddingStore
 from gandt.errors import InputError
 
 KEEP, EXPLORE, DISCARD = "keep", "explore", "discard"
 PRIOR_SEEDS = 2
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """What is to be decided about: this machine's items that aren't seeds, their scores, the labels, all machines."""
+
+    items: Array
+    scores: Array
+    labels: list[str]
+    wanted: Array
+    exchange: Alone
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,8 @@ def filter_by_similarity(
     seed: int = 0,
     other: str = "Other",
     discard_at_least: float = 0.1,
+    device: str = "auto",
+    exchange: Alone | None = None,
 ) -> pd.DataFrame:
     """Decide for every item of the pool whether it resembles the seeds enough to be labeled.
 
@@ -71,6 +85,12 @@ def filter_by_similarity(
         needs such seeds.
     discard_at_least : float
         Rule "g-and-t": the threshold is the largest count of labels farther than ``other`` that discards this share.
+    device : {"auto", "cpu", "cuda"}
+        Where the products run; ``auto`` takes a GPU where torch sees one.
+    exchange : Exchange, optional
+        ``store`` is one shard of the pool, and this is how its machine agrees with the others
+        (:mod:`gandt.candidates.shards`); for rules "mean", "nearest" and "g-and-t". The table then has this shard's
+        items; those of all shards together are what one machine with the whole pool would return.
 
     Returns
     -------
@@ -82,7 +102,8 @@ def filter_by_similarity(
     ------
     InputError
         When a share is out of range, a seed isn't in the store, no label is wanted, one seed per label leaves
-        nothing to aim by, or rule "g-and-t" gets no seeds of ``other``.
+        nothing to aim by, rule "g-and-t" gets no seeds of ``other``, or the rule needs the whole pool and gets a
+        shard.
 
     Examples
     --------
@@ -110,22 +131,36 @@ def filter_by_similarity(
         raise InputError(
             f"rule 'g-and-t' needs seeds labelled {other!r}; add some, or use a rule that needs none: spread"
         )
-    result = RULES[rule](store.vectors, [np.unique(store.rows(list(seeds[label]))) for label in labels])
-
-    pool = store.items[store.items["status"] == "embedded"]
-    pool = pool[~pool["item"].isin([item for group in seeds.values() for item in group])]
-    items = pool["item"].to_numpy(object)
-    scores = result.scores[pool["row"].to_numpy()]
-    if keep is not None:
-        decision = _by_share(scores, items, labels, wanted, keep)
-    elif rule == "g-and-t":
-        decision = _by_count(scores, labels, wanted, discard_at_least)
+    exchange = exchange or Alone()
+    if exchange.of > 1 and rule not in STAGES:
+        raise InputError(
+            f"rule {rule!r} needs the whole pool; merge the shards (gandt merge), or use rule mean, nearest or g-and-t"
+        )
+    kept_apart = {item for group in seeds.values() for item in group}
+    if rule in STAGES:
+        result, kept_apart = _in_stages(store, rule, {label: seeds[label] for label in labels}, device, exchange)
     else:
-        decision = _by_recall(scores, result, labels, wanted, recall)
+        rows = [np.unique(store.rows(list(seeds[label]))) for label in labels]
+        result = RULES[rule](store.vectors, rows, device=devices.choose(device))
+
+    table = store.items[store.items["status"] == "embedded"]
+    table = table[~table["item"].isin(kept_apart)]
+    items = table["item"].to_numpy(object)
+    scores = result.scores[table["row"].to_numpy()]
+    pool = _Pool(items, scores, labels, wanted, exchange)
+    if keep is not None:
+        decision = _by_share(pool, keep)
+    elif rule == "g-and-t":
+        decision = _by_count(pool, discard_at_least)
+    else:
+        decision = _by_recall(pool, result.own, recall)
+    kept, of = _counted(pool, "kept", decision.kept)
     table = pd.DataFrame(
         {
             "item": items,
-            "decision": np.where(decision.kept, KEEP, _explored(items, decision.kept, explore, seed)),
+            "decision": np.where(
+                decision.kept, KEEP, _explored(pool, decision.kept, round(explore * (of - kept)), seed)
+            ),
             "label": np.array(labels, object)[decision.label],
             "score": scores[np.arange(len(items)), decision.label],
             "reason": decision.reason,
@@ -134,51 +169,110 @@ def filter_by_similarity(
     ).astype({"item": "str", "decision": "str", "label": "str", "reason": "str"})
     best_first = np.lexsort((items, -table["score"].to_numpy(), ~decision.kept))
     table = table.iloc[best_first].reset_index(drop=True)
-    share_kept = float(decision.kept.mean()) if len(items) else 0.0
-    table.attrs = {"rule": rule, "thresholds": decision.thresholds, "kept": share_kept}
+    table.attrs = {"rule": rule, "thresholds": decision.thresholds, "kept": kept / of if of else 0.0, "pool": of}
     return table
 
 
-def _by_recall(scores: Array, result: Scores, labels: list[str], wanted: Array, recall: float) -> _Decision:
-    bounds = np.where(wanted, lower_bounds(result.own, recall, wanted, deviation(*moments(result.scores))), np.inf)
+def _in_stages(
+    store: EmbeddingStore, rule: str, seeds: Mapping[str, Sequence[str]], device: str, exchange: Alone
+) -> tuple[Scores, set[str]]:
+    """Return this machine's scores, and all machines' seeds, which aren't to be decided about."""
+    items = store.items
+    rows = items.loc[items["row"] >= 0, "row"].to_numpy()
+    counts = np.bincount(rows, minlength=len(store.vectors))
+    named = [(label, place, item) for label, group in seeds.items() for place, item in enumerate(group)]
+    if exchange.of == 1:
+        store.rows([item for _, _, item in named])  # its sentence says why an item has no vector
+    known = items[(items["row"] >= 0) & items["item"].isin([item for _, _, item in named])]
+    facts = {item: (sha, row) for item, sha, row in zip(known["item"], known["sha256"], known["row"], strict=True)}
+    mine = [[label, place, item, facts[item][0]] for label, place, item in named if item in facts]
+    shares = exchange.gather(
+        "pool",
+        {
+            "made": shards.as_text(store.description),
+            "count": counts.sum(keepdims=True),
+            "sum": exact_sum(store.vectors, counts),
+            "seeds": shards.as_text(mine),
+            "vectors": store.vectors[np.array([facts[item][1] for *_, item, _ in mine], np.int64)],
+        },
+    )
+    for number, share in enumerate(shares, 1):
+        if shards.from_text(share["made"]) != shards.from_text(shares[0]["made"]):
+            raise InputError(f"shard {number} was embedded otherwise than shard 1; compare their store.json")
+    found: dict[tuple[str, int], tuple[str, str, Array]] = {}
+    for share in shares:
+        for (label, place, item, sha), vector in zip(shards.from_text(share["seeds"]), share["vectors"], strict=True):
+            entry = (item, sha, vector)
+            found[label, place] = min(found.get((label, place), entry), entry, key=lambda one: one[0])
+    missing = [item for label, place, item in named if (label, place) not in found]
+    if missing:
+        raise InputError(f"{missing[0]} is in none of the shards; embed it first")
+    groups = []
+    for label in seeds:
+        # copies count once, and the order of addition depends on the contents alone
+        by_content = {sha: vector for (of, _), (_, sha, vector) in found.items() if of == label}
+        groups.append(np.stack([vector for _, vector in sorted(by_content.items(), key=lambda one: one[0])]))
+    total, count = (np.sum([share[name] for share in shares], axis=0) for name in ("sum", "count"))
+    prepared = STAGES[rule](mean_of(int(count[0]), total), groups)
+    scores = Scores(score(store.vectors, prepared, devices.choose(device)), prepared.own)
+    return scores, {item for item, _, _ in found.values()}
+
+
+def _counted(pool: _Pool, step: str, chosen: Array) -> tuple[int, int]:
+    """Return how many are chosen, and how many there are, on all machines."""
+    shares = pool.exchange.gather(step, {"counts": np.array([chosen.sum(), len(chosen)], np.int64)})
+    counts = np.sum([share["counts"] for share in shares], axis=0)
+    return int(counts[0]), int(counts[1])
+
+
+def _by_recall(pool: _Pool, own: Sequence[Array], recall: float) -> _Decision:
+    scores = pool.scores
+    mine = dict(zip(("count", "sum", "squares"), map(np.asarray, moments(scores)), strict=True))
+    shares = pool.exchange.gather("moments", mine)
+    count, total, squares = (np.sum([share[name] for share in shares], axis=0) for name in mine)
+    bounds = np.where(
+        pool.wanted, lower_bounds(own, recall, pool.wanted, deviation(int(count), total, squares)), np.inf
+    )
     margins = scores - bounds
     kept: Array = np.any(margins >= 0, axis=1)
-    best = _best(scores, wanted)
+    best = _best(scores, pool.wanted)
     # an item that is kept is kept for the label whose threshold it passes by most
     best = np.where(kept, margins.argmax(axis=1), best)
-    reason = _reasons(scores, best, kept, labels, bounds, f"aim: recall {recall:.0%}")
+    reason = _reasons(scores, best, kept, pool.labels, bounds, f"aim: recall {recall:.0%}")
     return _Decision(
         kept,
         best,
         reason,
-        {label: float(bound) for label, bound in zip(labels, bounds, strict=True) if np.isfinite(bound)},
+        {label: float(bound) for label, bound in zip(pool.labels, bounds, strict=True) if np.isfinite(bound)},
     )
 
 
-def _by_share(scores: Array, items: Array, labels: list[str], wanted: Array, keep: float) -> _Decision:
-    best = _best(scores, wanted)
-    score = scores[np.arange(len(scores)), best]
-    kept = np.zeros(len(scores), bool)
-    kept[np.lexsort((items, -score))[: round(keep * len(scores))]] = True
-    bound = float(score[kept].min()) if kept.any() else np.inf
-    bounds = np.where(wanted, bound, np.inf)
-    reason = _reasons(scores, best, kept, labels, bounds, f"the best {keep:.0%} are kept")
-    return _Decision(kept, best, reason, dict.fromkeys(np.array(labels, object)[wanted], bound))
+def _by_share(pool: _Pool, keep: float) -> _Decision:
+    best = _best(pool.scores, pool.wanted)
+    keys = shards.keys_of_scores(pool.scores[np.arange(len(best)), best])
+    _, of = _counted(pool, "items", keys > 0)
+    kept, lowest = shards.first_of(keys, pool.items, round(keep * of), "share", pool.exchange)
+    bound = shards.score_of_key(lowest)
+    bounds = np.where(pool.wanted, bound, np.inf)
+    reason = _reasons(pool.scores, best, kept, pool.labels, bounds, f"the best {keep:.0%} are kept")
+    return _Decision(kept, best, reason, dict.fromkeys(np.array(pool.labels, object)[pool.wanted], bound))
 
 
-def _by_count(scores: Array, labels: list[str], wanted: Array, share: float) -> _Decision:
-    other = int(np.flatnonzero(~wanted)[0])
-    counts = trimmed.farther_than_other(scores, other)
-    threshold = trimmed.count_threshold(counts, int(wanted.sum()), share)
-    kept = counts <= threshold
+def _by_count(pool: _Pool, share: float) -> _Decision:
+    other, of = int(np.flatnonzero(~pool.wanted)[0]), int(pool.wanted.sum())
+    counts = trimmed.farther_than_other(pool.scores, other)
+    mine = np.bincount(counts, minlength=of + 1)
+    items = np.sum([found["items"] for found in pool.exchange.gather("counts", {"items": mine})], axis=0)
+    threshold = trimmed.count_threshold(items, share)
     reason = np.array(
         [
-            f"{count} of {wanted.sum()} labels are farther than {labels[other]}; at most {threshold} are kept"
-            for count in range(int(wanted.sum()) + 1)
+            f"{count} of {of} labels are farther than {pool.labels[other]}; at most {threshold} are kept"
+            for count in range(of + 1)
         ],
         object,
     )
-    return _Decision(kept, _best(scores, wanted), reason[counts], {labels[other]: float(threshold)})
+    best = _best(pool.scores, pool.wanted)
+    return _Decision(counts <= threshold, best, reason[counts], {pool.labels[other]: float(threshold)})
 
 
 def lower_bounds(own: Sequence[Array], recall: float, wanted: Array, pool_deviation: float) -> Array:
@@ -237,11 +331,15 @@ def _reasons(scores: Array, best: Array, kept: Array, labels: list[str], bounds:
     return np.array(reasons, object)
 
 
-def _explored(items: Array, kept: Array, explore: float, seed: int) -> Array:
-    """Return "explore" or "discard" per item; the choice depends on the discarded items, not on their order."""
-    decisions = np.full(len(items), DISCARD, object)
-    discarded = np.flatnonzero(~kept)
-    discarded = discarded[np.argsort(items[discarded])]
-    chosen: Any = np.random.default_rng(seed).choice(discarded, round(explore * len(discarded)), replace=False)
-    decisions[chosen] = EXPLORE
+def _explored(pool: _Pool, kept: Array, count: int, seed: int) -> Array:
+    """Return "explore", for ``count`` items on all machines, or "discard".
+
+    The choice depends on the discarded items, not on their order.
+    """
+    decisions = np.full(len(kept), DISCARD, object)
+    if count:
+        discarded = np.flatnonzero(~kept)
+        items = pool.items[discarded]
+        chosen, _ = shards.first_of(shards.keys_at_random(items, seed), items, count, "explore", pool.exchange)
+        decisions[discarded[chosen]] = EXPLORE
     return decisions

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gandt.candidates.rules import Array, Scores, left_out, rule, unit
+from gandt.candidates.devices import CPU, Array, Device
+from gandt.candidates.rules import Scores, left_out, rule, unit
 from gandt.embedding import Vectors
 
 NEIGHBOURS = 10
@@ -14,10 +15,11 @@ DAMPING = 0.95
 STEPS = 20
 ANCHORS = 10_000
 _FLOOR = 1e-9
+_ROWS = 512  # at a time: their cosines with all anchors should stay in the cache
 
 
 @rule("spread")
-def spread(vectors: Vectors, seeds: Sequence[Array]) -> Scores:
+def spread(vectors: Vectors, seeds: Sequence[Array], *, device: Device = CPU) -> Scores:
     """Likeness that spreads from the seeds through the pool's own neighbourhoods, blended with rule "mean".
 
     A graph joins every vector to its 10 nearest; from each seed a random walk with restarts spreads over it (label
@@ -30,24 +32,31 @@ def spread(vectors: Vectors, seeds: Sequence[Array]) -> Scores:
     centre, projection = whitening(vectors)
     anchors, at = _anchors(len(vectors), seeds)
 
-    def project(rows: Array) -> Array:
-        return unit((rows.astype(np.float32) - centre) @ projection)
+    shift, columns = device.put(centre @ projection), device.put(projection)
 
-    points = project(vectors[anchors])
+    def project(rows: Array) -> Any:
+        projected = device.put(rows) @ columns
+        projected -= shift
+        projected *= device.inverse_root((projected * projected).sum(1))[:, None]
+        return projected
+
+    points = device.get(project(vectors[anchors]))
+    there = device.put(points.T)
     ends = np.cumsum([0, *map(len, seeds)])
-    walks, degrees = _walks(points, np.concatenate(at))
+    walks, degrees = _walks(points, np.concatenate(at), device)
     reached = walks / np.sqrt(degrees)[:, None]  # (anchors, seeds)
     groups = [points[rows] for rows in at]
     targets = np.stack([unit(group.sum(axis=0)) for group in groups])
     by_label = np.stack([reached[:, a:b].mean(axis=1) for a, b in pairwise(ends)], axis=1)
 
+    directions = device.put(targets.T)
     walked = np.empty((len(vectors), len(seeds)), np.float32)
     cosines = np.empty_like(walked)
-    for start, block in vectors.chunks(1024):
+    for start, block in vectors.chunks(_ROWS):
         rows = project(block)
-        cosines[start : start + len(block)] = rows @ targets.T
+        cosines[start : start + len(block)] = device.get(rows @ directions)
         if len(anchors) < len(vectors):
-            neighbours, weights = _nearest(rows, points, NEIGHBOURS)
+            neighbours, weights = _nearest(rows @ there, NEIGHBOURS, device)
             share = weights / weights.sum(axis=1, keepdims=True)
             walked[start : start + len(block)] = DAMPING * np.einsum("ij,ijk->ik", share, by_label[neighbours])
     walked[anchors] = by_label
@@ -77,23 +86,22 @@ def _anchors(count: int, seeds: Sequence[Array]) -> tuple[Array, list[Array]]:
     return anchors, [np.searchsorted(anchors, rows) for rows in seeds]
 
 
-def _nearest(rows: Array, points: Array, count: int, own: int | None = None) -> tuple[Array, Array]:
-    """Return each row's nearest points (by cosine) and their weights; ``own``: row i is point ``own + i`` itself."""
-    similar = rows @ points.T
-    if own is not None:
-        similar[np.arange(len(rows)), own + np.arange(len(rows))] = -np.inf
-    found = np.argpartition(similar, -count, axis=1)[:, -count:]
-    weights = np.maximum(np.take_along_axis(similar, found, axis=1), 1e-6) ** 3
-    return found, weights
+def _nearest(similar: Any, count: int, device: Device, own: int | None = None) -> tuple[Array, Array]:
+    """Return each row's nearest points and their weights, from the cosines; ``own``: row i is point ``own + i``."""
+    found, cosines = device.nearest(similar, count, own)
+    return found, np.maximum(cosines, 1e-6) ** 3
 
 
-def _walks(points: Array, starts: Array) -> tuple[Array, Array]:
+def _walks(points: Array, starts: Array, device: Device) -> tuple[Array, Array]:
     """Return where random walks from the points ``starts`` spend their time (points, starts), and the degrees."""
     from scipy import sparse
 
-    count = min(NEIGHBOURS, len(points) - 1)
+    count, there = min(NEIGHBOURS, len(points) - 1), device.put(points.T)
     found, weights = zip(
-        *(_nearest(points[first : first + 1024], points, count, first) for first in range(0, len(points), 1024)),
+        *(
+            _nearest(device.put(points[first : first + _ROWS]) @ there, count, device, first)
+            for first in range(0, len(points), _ROWS)
+        ),
         strict=True,
     )
     edges = (np.repeat(np.arange(len(points)), count), np.concatenate(found).ravel())

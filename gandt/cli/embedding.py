@@ -116,24 +116,40 @@ def filter_command(
     explore: Annotated[float, typer.Option(help="Share of the discarded to label too, at random.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the random choice.")] = 0,
     other: Annotated[str, typer.Option(help="The label of seeds that aren't wanted.")] = "Other",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    shard: Annotated[str | None, typer.Option(help="STORE is part i of n, as in 3/16; start one command each.")] = None,
+    exchange: Annotated[
+        str | None, typer.Option(help="With --shard: a folder or s3:// prefix that all of them reach; one per run.")
+    ] = None,
+    wait: Annotated[float, typer.Option(help="With --shard: seconds to wait for the others, at each step.")] = 3600.0,
     json_: Json = False,
 ) -> None:
     """Keep what resembles the seeds.
 
     Example: gandt filter photos.store --seeds seeds/ --explore 0.05 --out candidates.parquet
+
+    On many machines: gandt filter part3.store --seeds seeds/ --rule mean --shard 3/16 --exchange s3://bucket/run1
+    --out candidates-3.parquet
     """
     from gandt.candidates import filter_by_similarity
     from gandt.candidates.seeds import read_seeds
+    from gandt.candidates.shards import Exchange
     from gandt.embedding import EmbeddingStore
+    from gandt.errors import InputError
     from gandt.tables import write_table
 
     opened = EmbeddingStore.open(store)
     options: dict[str, Any] = {"rule": rule, "recall": recall, "keep": keep, "explore": explore, "seed": seed}
-    table = filter_by_similarity(opened, read_seeds(seeds, opened), other=other, **options)
+    options["other"] = other
+    if (shard is None) != (exchange is None):
+        raise InputError("--shard and --exchange belong together: which part this is, and the folder that all reach")
+    if shard is not None and exchange is not None:
+        options["exchange"] = Exchange(exchange, shard, {**options, "seeds": seeds}, wait=wait)
+    table = filter_by_similarity(opened, read_seeds(seeds, opened), device=device, **options)
     if out:
         write_table(table, out)
     counts = {decision: int((table["decision"] == decision).sum()) for decision in ("keep", "explore", "discard")}
-    facts = {"pool": len(table), **counts, "share_kept": table.attrs["kept"]}
+    facts = {"items": len(table), **counts, "pool": table.attrs["pool"], "share_kept": table.attrs["kept"]}
     if json_:
         show_json({**facts, "rule": rule, "thresholds": table.attrs["thresholds"], "out": out})
         return
