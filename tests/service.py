@@ -14,7 +14,7 @@ from gandt.demo.embedded_s3 import embedded_s3
 from gandt.service.functions import LocalFunction
 from gandt.service.labeling import LabelingService
 from gandt.service.server import listen, make_server
-from gandt.service.store import Store
+from gandt.service.store import open_store
 
 MEMBERS = [{"CognitoMemberDefinition": {"UserPool": "us-east-1_x", "UserGroup": "g", "ClientId": "c"}}]
 
@@ -35,7 +35,7 @@ def running(state: str) -> Iterator[Any]:
             )
             for kind in ("pre", "post")
         }
-        store = Store(state)
+        store = open_store(state)
         service = LabelingService(store, functions, s3)
         service.start()
         server = make_server(service)

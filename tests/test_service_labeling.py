@@ -11,7 +11,7 @@ from gandt import storage
 from gandt.errors import ContractError, InputError
 from gandt.jobs import build_request
 from gandt.service.labeling import LabelingService
-from gandt.service.store import Store
+from gandt.service.store import open_store
 
 TEAM = "arn:aws:sagemaker:us-east-1:000000000000:workteam/private-crowd/me"
 POST = "arn:aws:lambda:us-east-1:000000000000:function:LabelingFunction-post"
@@ -60,7 +60,7 @@ def open_service(s3, clock, tmp_path):
     def open_() -> LabelingService:
         close()
         service = LabelingService(
-            Store(str(tmp_path / "state")), {"LabelingFunction-post": Counting(s3)}, s3, clock=clock
+            open_store(str(tmp_path / "state")), {"LabelingFunction-post": Counting(s3)}, s3, clock=clock
         )
         service.start()
         opened.append(service)
@@ -198,8 +198,8 @@ def test_a_declined_object_goes_to_somebody_else(s3, open_service) -> None:
     service = open_service()
     a, b = create(service, request(s3, 1, workers=1))
     lease = service.next(a, "My-Job")
-    assert not service.store.decline(lease.id, b)
-    assert service.store.decline(lease.id, a)
+    assert not service.store.decline(lease.id, b, 0)
+    assert service.store.decline(lease.id, a, 0)
     assert service.next(a, "My-Job") is None
     assert service.submit(lease.id, a, {}, 1) == "over"
     assert service.next(b, "My-Job").number == lease.number
@@ -286,7 +286,7 @@ def test_what_isnt_there_is_refused_not_ignored(s3, open_service) -> None:
 
 
 def test_tokens_are_hashed_expire_and_can_be_revoked(tmp_path) -> None:
-    store = Store(str(tmp_path))
+    store = open_store(str(tmp_path))
     worker = store.add_worker("Ann", "Me")
     assert store.add_worker("Ann", "me") == worker
     token, other = store.issue(worker, "link", 100), store.issue(worker, "link", 100)
@@ -302,4 +302,4 @@ def test_tokens_are_hashed_expire_and_can_be_revoked(tmp_path) -> None:
 def test_a_file_that_is_no_state_is_refused(tmp_path) -> None:
     (tmp_path / "gandt.sqlite").write_bytes(b"not a database, but long enough to look at" * 100)
     with pytest.raises(InputError, match="--state"):
-        Store(str(tmp_path))
+        open_store(str(tmp_path))

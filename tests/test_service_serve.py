@@ -130,18 +130,18 @@ def test_a_killed_service_goes_on_and_no_acknowledged_answer_is_lost(tmp_path) -
 
 
 def test_invitations(tmp_path) -> None:
-    from gandt.service.store import Store
+    from gandt.service.store import open_store
 
     state = str(tmp_path / "state")
     with pytest.raises(InputError, match="no service's state"):
         invite("Ann", "t", state)
-    Store(state).close()
+    open_store(state).close()
     with pytest.raises(InputError, match="--new-team"):
         invite("Ann", "t", state)
     link = invite("Ann", "t", state, new_team=True)
     assert link.partition("#")[2] != invite("Ann", "t", state).partition("#")[2]
     assert invite("Ann", "T", state, revoke=True) is None
-    store = Store(state)
+    store = open_store(state)
     assert store.bearer(link.partition("#")[2], "link", 0) is None
     store.close()
 

@@ -94,6 +94,20 @@ class LabelingService:
             self._changed[name.lower()].set()
         return stopping
 
+    def human_task_ui(self, arn: str) -> str:
+        """Return the template that is kept under a human task UI's ARN, of which only the name counts.
+
+        Raises
+        ------
+        ContractError
+            When there is none.
+        """
+        name = arn.rpartition("/")[2]
+        record = self.store.record("human-task-ui", name)
+        if record is None:
+            raise ContractError(f"there is no human task UI {name!r}; create it first, or use UiTemplateS3Uri")
+        return str(record.content)
+
     def _missing(self, request: Mapping[str, Any]) -> list[str]:
         """Say what a valid request asks for and doesn't get here."""
         task = request["HumanTaskConfig"]
@@ -103,8 +117,11 @@ class LabelingService:
             problems.append(f"there is no workteam {team!r}; create it first")
         if "S3DataSource" not in request["InputConfig"]["DataSource"]:
             problems.append("streaming from SnsDataSource isn't there yet; use S3DataSource")
-        if "UiTemplateS3Uri" not in task["UiConfig"]:
-            problems.append("HumanTaskUiArn isn't there yet; use UiTemplateS3Uri")
+        if "HumanTaskUiArn" in task["UiConfig"]:
+            try:
+                self.human_task_ui(task["UiConfig"]["HumanTaskUiArn"])
+            except ContractError as error:
+                problems.append(str(error))
         if "LabelingJobAlgorithmsConfig" in request:
             problems.append("automated labeling isn't there; leave LabelingJobAlgorithmsConfig out")
         consolidation = task.get("AnnotationConsolidationConfig", {}).get("AnnotationConsolidationLambdaArn")
@@ -127,9 +144,6 @@ class LabelingService:
 
     def next(self, worker: str, name: str) -> Lease | None:
         """Give the worker a task of the job, None when there is none for him now or the job isn't his workteam's."""
-        _, team = self.store.worker(worker)
-        if name.lower() not in {job.name.lower() for job in self.store.jobs(team)}:
-            return None
         return self.store.lease(name, worker, self.clock())
 
     def page(self, lease: Lease, grant: Callable[[str], str]) -> str:
@@ -138,9 +152,9 @@ class LabelingService:
         assert job is not None
         return templates.render(job.template, self.store.task(lease), grant=grant)
 
-    def submit(self, lease_id: str, worker: str, content: Mapping[str, Any], seconds: float) -> str:
-        """Keep an answer; see :meth:`Store.submit` for what is returned."""
-        outcome = self.store.submit(lease_id, worker, content, seconds, self.clock())
+    def submit(self, lease_id: str, worker: str, content: Mapping[str, Any], seconds: float, revision: int = 0) -> str:
+        """Keep an answer, or with a ``revision`` a change of it; see :meth:`Store.submit` for what is returned."""
+        outcome = self.store.submit(lease_id, worker, content, seconds, self.clock(), revision=revision)
         lease = self.store.held(lease_id, worker)
         if lease is not None and lease.job in self._changed:
             self._changed[lease.job].set()
@@ -186,6 +200,9 @@ class LabelingService:
         functions = {arn: self.functions[_function_name(arn)] for arn in arns if _function_name(arn) in self.functions}
         labels, failed = self.store.results(name)
         lines = self.store.lines(name)
+        template = kept.template
+        if not template and "HumanTaskUiArn" in task["UiConfig"]:
+            template = self.human_task_ui(task["UiConfig"]["HumanTaskUiArn"])
         job = LabelingJob(
             kept.request,
             functions,
@@ -194,7 +211,7 @@ class LabelingService:
             labels=labels,
             failed=failed,
             lines=lines,
-            template=kept.template,
+            template=template,
         )
         if not lines:
             self.store.begin(name, job.template, job.lines, job.order, self.clock())

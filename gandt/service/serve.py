@@ -11,7 +11,7 @@ from gandt import storage
 from gandt.errors import InputError
 from gandt.service.functions import LocalFunction
 from gandt.service.labeling import LabelingService
-from gandt.service.store import Store
+from gandt.service.store import open_store
 
 # what a Lambda is given of this process's environment, as AWS gives it its role's credentials and region
 _PASSED = (
@@ -53,7 +53,7 @@ def serving(
     from gandt.service.server import listen, make_server
 
     with ExitStack() as stack:
-        store = stack.enter_context(closing(Store(state)))
+        store = stack.enter_context(closing(open_store(state)))
         stack.enter_context(_alone(state))
         environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
         if s3_endpoint:
@@ -85,7 +85,7 @@ def invite(
     if not (Path(state) / "gandt.sqlite").exists():
         raise InputError(f"there is no service's state in {state}; run gandt serve first, or give its --state")
     now = time.time()
-    with closing(Store(state)) as store:
+    with closing(open_store(state)) as store:
         if not store.workteams(workteam):
             if not new_team:
                 raise InputError(f"there is no workteam {workteam!r}; check its name, or make it with --new-team")

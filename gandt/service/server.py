@@ -241,7 +241,7 @@ class Server:
 
     def _decline(self, request: Request, worker: str, _: dict[str, Any]) -> Response:
         lease = self._lease(request, worker)
-        self._service.store.decline(lease.id, worker)
+        self._service.store.decline(lease.id, worker, self._service.clock())
         return self._task_for(worker, lease.job)
 
     def _lease(self, request: Request, worker: str) -> Lease:
