@@ -7,6 +7,7 @@
     ├── StorageError            a path or s3:// address can't be read or written
     ├── ContractError           a manifest, event, answer or template breaks Ground Truth's contract
     ├── FunctionError           a Lambda raised, timed out or returned what the contract doesn't allow
+    ├── ServiceError            AWS or a labeling service refuses, or can't be reached
     └── MissingExtraError       a feature needs a package that isn't installed
 
 One sentence each: the thing, the reason, the fix. A programmer's mistake raises Python's own errors.
@@ -41,6 +42,10 @@ class FunctionError(GandtError):
     def __init__(self, message: str, traceback: str = "") -> None:
         super().__init__(message)
         self.traceback = traceback
+
+
+class ServiceError(GandtError):
+    """AWS or a labeling service refuses, or can't be reached."""
 
 
 class MissingExtraError(GandtError):

@@ -87,6 +87,11 @@ def use(access: Access) -> None:
     default_s3.cache_clear()
 
 
+def access() -> Access:
+    """Return what :func:`use` was told last."""
+    return _access
+
+
 def session(access: Access | None = None) -> Any:
     """Return a boto3 session for ``access``, by default for what :func:`use` was told.
 
@@ -97,15 +102,26 @@ def session(access: Access | None = None) -> Any:
     """
     import boto3
     from botocore.exceptions import ProfileNotFound
+    from botocore.session import get_session
 
     wanted = access or _access
+    core = get_session()
+    core.register_component("data_loader", _loader(core.get_config_variable("data_path")))
     try:
-        return boto3.Session(profile_name=wanted.profile, region_name=wanted.region)
+        return boto3.Session(botocore_session=core, profile_name=wanted.profile, region_name=wanted.region)
     except ProfileNotFound as error:
         raise StorageError(
             f"there is no AWS profile {wanted.profile or os.environ.get('AWS_PROFILE')!r}; "
             "`aws configure list-profiles` names those of this machine"
         ) from error
+
+
+@lru_cache(maxsize=1)
+def _loader(path: str | None) -> Any:
+    """Read the models of AWS's services once: SageMaker's takes half a second."""
+    from botocore.loaders import create_loader
+
+    return create_loader(path)
 
 
 def client_config(**options: Any) -> Any:

@@ -24,7 +24,7 @@ def commands(text: str) -> Iterator[str]:
 def root() -> Any:
     from typer.main import get_command
 
-    from gandt.cli import answers, app, consensus, demo, embedding, manifest, serve, template  # noqa: F401
+    from gandt.cli import answers, app, consensus, demo, embedding, job, manifest, serve, template  # noqa: F401
 
     return get_command(app)
 

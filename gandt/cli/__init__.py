@@ -98,13 +98,30 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    profile: Annotated[str | None, typer.Option(help="AWS profile, instead of AWS_PROFILE.")] = None,
+    region: Annotated[str | None, typer.Option(help="AWS region, instead of AWS_REGION.")] = None,
+    s3_endpoint: Annotated[
+        str | None, typer.Option(help="Another S3 than AWS's, instead of AWS_ENDPOINT_URL_S3.")
+    ] = None,
+    requester_pays: Annotated[
+        bool, typer.Option("--requester-pays", help="Pay for requests to S3 buckets that ask for it.")
+    ] = False,
+    kms_key: Annotated[
+        str | None, typer.Option(help="KMS key for all that is written to S3, not each bucket's default.")
+    ] = None,
 ) -> None:
-    """Confident labels for big pools of images, for as few human judgements as possible."""
+    """Confident labels for big pools of images, for as few human judgements as possible.
+
+    The options are for every command that reaches AWS, and stand before it: gandt --profile work embed s3://...
+    """
+    from gandt import storage
+
+    storage.use(storage.Access(profile, region, s3_endpoint, requester_pays, kms_key))
 
 
 def main() -> None:
     """Run the command line; the entry point of the console script."""
-    from gandt.cli import answers, consensus, demo, embedding, manifest, serve, template  # noqa: F401  (registered)
+    from gandt.cli import answers, consensus, demo, embedding, job, manifest, serve, template  # noqa: F401  (registered)
 
     try:
         app()

@@ -1,5 +1,23 @@
-"""Labeling jobs: the CreateLabelingJob request, built and checked before anything is sent."""
+"""Labeling jobs: the request, built and checked before it is sent; then create, look, wait and stop.
 
-from gandt.jobs.request import build_request, check_request
+SageMaker and ``gandt serve`` speak the same protocol, so that one client is enough: :func:`connect`.
+"""
 
-__all__ = ["build_request", "check_request"]
+from gandt.jobs.client import JobStatus, connect, create, describe, list_jobs, stop, wait
+from gandt.jobs.prepare import Prepared, prepare
+from gandt.jobs.request import build_request, check_request, read_settings
+
+__all__ = [
+    "JobStatus",
+    "Prepared",
+    "build_request",
+    "check_request",
+    "connect",
+    "create",
+    "describe",
+    "list_jobs",
+    "prepare",
+    "read_settings",
+    "stop",
+    "wait",
+]

@@ -3,8 +3,10 @@
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateLabelingJob.html
 """
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
@@ -21,17 +23,19 @@ PUBLIC_PRICES = (12, 24, 36, 48, 60, 72, 120, 240, 360, 480, 600, 720, 840, 960,
 def build_request(
     name: str,
     *,
-    manifest: str,
-    template: str,
+    manifest: str | None,
+    template: str | None,
     output: str,
     workteam: str,
     role: str,
     pre_lambda: str | None = None,
     post_lambda: str | None = None,
     label_attribute: str | None = None,
+    categories: str | None = None,
     title: str = "Label images",
     description: str = "Look at each picture and choose the label that fits.",
     workers_per_object: int = 3,
+    settings: Mapping[str, Any] | None = None,
     **human_task: Any,
 ) -> dict[str, Any]:
     """Build the request of a custom labeling job.
@@ -41,15 +45,20 @@ def build_request(
     name : str
         1 to 63 letters, digits and single hyphens.
     manifest, template, output : str
-        ``s3://`` addresses of the input manifest, the worker template and the folder for the output.
+        ``s3://`` addresses of the input manifest, the worker template and the folder for the output. Without a
+        manifest (a streaming job) or a template (a HumanTaskUi), ``settings`` must say what takes their place.
     workteam, role, pre_lambda, post_lambda : str
         ARNs; a job without Lambdas takes its tasks straight from the manifest.
     label_attribute : str, optional
         Key of the label in the output manifest; by default ``name``.
+    categories : str, optional
+        ``s3://`` address of a label category file.
     title, description : str
         What workers see in their list of jobs.
     workers_per_object : int
         Answers wanted per data object, 1 to 9.
+    settings : mapping, optional
+        Any further members of the request, nested as in the API; they come last and win.
     **human_task
         Further members of ``HumanTaskConfig``, by their API names.
 
@@ -65,7 +74,7 @@ def build_request(
     """
     config: dict[str, Any] = {
         "WorkteamArn": workteam,
-        "UiConfig": {"UiTemplateS3Uri": template},
+        "UiConfig": {"UiTemplateS3Uri": template} if template else {},
         "TaskTitle": title,
         "TaskDescription": description,
         "NumberOfHumanWorkersPerDataObject": workers_per_object,
@@ -81,13 +90,91 @@ def build_request(
     request = {
         "LabelingJobName": name,
         "LabelAttributeName": label_attribute or name,
-        "InputConfig": {"DataSource": {"S3DataSource": {"ManifestS3Uri": manifest}}},
+        "InputConfig": {"DataSource": {"S3DataSource": {"ManifestS3Uri": manifest}} if manifest else {}},
         "OutputConfig": {"S3OutputPath": output},
         "RoleArn": role,
         "HumanTaskConfig": config,
     }
+    if categories:
+        request["LabelCategoryConfigS3Uri"] = categories
+    request = merged(request, settings or {})
     check_request(request)
     return request
+
+
+def merged(request: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a request with ``settings`` laid over it: objects are merged, anything else takes the other's place."""
+    result = dict(request)
+    for name, value in settings.items():
+        old = result.get(name)
+        result[name] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def read_settings(texts: Sequence[str]) -> dict[str, Any]:
+    """Read settings such as ``StoppingConditions.MaxHumanLabeledObjectCount=500`` for :func:`build_request`.
+
+    A member's last name is enough where no other member has the same (``TaskKeywords=["cat"]``). A value is JSON,
+    or a plain string where the API wants one.
+
+    Raises
+    ------
+    ContractError
+        When CreateLabelingJob has no such member, or the value is not of its kind.
+    """
+    known = dict(_members(_shape(), ""))
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, mark, value = text.partition("=")
+        paths = [path for path in known if name in (path, path.rpartition(".")[2])]
+        if not mark or not paths:
+            near = get_close_matches(name, [*known, *(path.rpartition(".")[2] for path in known)], 1) or [
+                "TaskKeywords"
+            ]
+            raise ContractError(
+                f"--set {text!r} names no member of CreateLabelingJob; write it as NAME=VALUE, such as {near[0]}=..."
+            )
+        if len(paths) > 1 and name not in paths:
+            raise ContractError(f"--set {name} could be {' or '.join(paths)}; write one of these")
+        path = name if name in paths else paths[0]
+        content: Any = value
+        if known[path] != "string":
+            try:
+                content = json.loads(value)
+            except ValueError as error:
+                raise ContractError(f"--set {path} takes JSON (a {known[path]}), not {value!r}: {error}") from error
+        *folders, last = path.split(".")
+        place = found
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[last] = content
+    return found
+
+
+def _members(shape: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Yield (path, kind) of every member of a structure and those within it."""
+    for name, member in shape.members.items():
+        yield path + name, member.type_name
+        if member.type_name == "structure":
+            yield from _members(member, f"{path}{name}.")
+
+
+def refuse_public(request: Mapping[str, Any]) -> None:
+    """Refuse a request for the public workforce, which nobody can serve any more.
+
+    Raises
+    ------
+    ContractError
+        Says why, and what to use.
+    """
+    task = request.get("HumanTaskConfig")
+    team = task.get("WorkteamArn") if isinstance(task, Mapping) else None
+    if isinstance(team, str) and PUBLIC_WORKTEAM in team:
+        raise ContractError(
+            f"labeling job {request.get('LabelingJobName')} asks for the public workforce, but Amazon Mechanical Turk "
+            "closed on 30 September 2026: use a private workteam (gandt serve and gandt invite make one without AWS) "
+            "or a vendor's from AWS Marketplace, and leave PublicWorkforceTaskPrice out"
+        )
 
 
 def check_request(request: Mapping[str, Any]) -> None:

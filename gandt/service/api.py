@@ -90,6 +90,11 @@ class SageMakerApi:
             **{name: job.request[name] for name in echoed if name in job.request},
             **self._summary(job),
             "JobReferenceCode": _reference(job),
+            # our own: SageMaker never says why an object failed, and clients pass over members they don't know
+            "FailedObjects": [
+                {"DataObject": number, "Reason": reason[:1000]}
+                for number, reason in [*self._service.store.results(job.name)[1].items()][:100]
+            ],
         }
         for name in ("WorkteamArn", "PreHumanTaskLambdaArn", "AnnotationConsolidationLambdaArn"):
             described.pop(name, None)
