@@ -140,6 +140,7 @@ def test_rooms_only_look_down() -> None:
         ["service"],
         ["report"],
         ["demo"],
+        ["rounds"],
         ["cli"],
     ]
     level = {room: number for number, floor in enumerate(floors) for room in floor}
