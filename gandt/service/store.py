@@ -36,7 +36,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Lease:
-    """A data object in one worker's hands until ``expires``; reserved, held, submitted, declined or expired by ``state``."""
+    """A data object in a worker's hands until ``expires``; reserved, held, submitted, declined, expired (``state``)."""
 
     id: str
     job: str
@@ -341,6 +341,10 @@ class Store(Protocol):
 
     def answers_after(self, name: str, after: int, limit: int = 5000) -> list[KeptAnswer]:
         """Return a job's answers that came after the one with this id, in order; changed ones again."""
+        ...
+
+    def failures(self, name: str, limit: int = 100) -> list[tuple[str, str]]:
+        """Return the first failed objects of a job with their reasons."""
         ...
 
     def in_hand(self, name: str, now: float) -> int:

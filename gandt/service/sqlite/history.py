@@ -30,6 +30,11 @@ class History(Database):
             for row in self._read(sql, name.lower(), after, limit)
         ]  # fmt: skip
 
+    def failures(self, name: str, limit: int = 100) -> list[tuple[str, str]]:
+        """Return failed objects with their reasons."""
+        sql = "SELECT number, reason FROM objects WHERE job = ? AND state = 'failed' ORDER BY number LIMIT ?"
+        return [(str(row["number"]), row["reason"]) for row in self._read(sql, name.lower(), limit)]
+
     def in_hand(self, name: str, now: float) -> int:
         """Count the tasks that somebody holds."""
         sql = "SELECT COUNT(*) AS n FROM leases WHERE job = ? AND state = 'held' AND expires > ?"

@@ -1,0 +1,113 @@
+"""Tasks in their frames. Templates are hostile: each gets an origin of its own, a policy, and granted objects only.
+
+``sandbox`` without allow-same-origin makes the page's origin opaque: one that no other page has, not even another task.
+It gets no cookies, storage or workers, reads nothing from this server's address, and opens no window. A second port or
+host name would be less: cookies don't know ports, and tasks would share it.
+"""
+
+import mimetypes
+import re
+import secrets
+from typing import Any
+
+from gandt.errors import extra
+from gandt.service import crowd_elements
+from gandt.service.grants import Grants
+from gandt.service.labeling import LabelingService
+from gandt.service.web import COMMON, RefusedError, origin
+
+with extra("local", "gandt serve"):
+    from starlette.requests import Request
+    from starlette.responses import HTMLResponse, Response, StreamingResponse
+    from starlette.routing import Route
+
+# Ground Truth's own address of the elements, in whatever version
+_REMOTE = re.compile(r"""(?P<quote>["'])https?://[^"'\s>]*/crowd-html-elements(?:-v2)?\.js(?P=quote)""")
+
+
+class Frames:
+    """The routes of what is shown inside the portal's frame.
+
+    Parameters
+    ----------
+    service : LabelingService
+        Whose tasks they are.
+    worker
+        Says which worker a request comes from, or refuses it.
+    """
+
+    def __init__(self, service: LabelingService, worker: Any) -> None:
+        self._service, self._worker = service, worker
+        self.grants = Grants(service.store.set("key", secrets.token_hex(32), once=True))
+        self.routes = [
+            Route("/crowd-html-elements.js", self._elements),
+            Route("/object/{token}/{name:path}", self._object),
+            Route("/task/{lease}", self._task),
+        ]
+
+    async def _elements(self, request: Request) -> Response:
+        headers = {**COMMON, "Cache-Control": "max-age=3600"}
+        return Response(crowd_elements.bundle(), headers=headers, media_type="text/javascript; charset=utf-8")
+
+    def _task(self, request: Request) -> Response:
+        now, store = self._service.clock(), self._service.store
+        lease = store.held(request.path_params["lease"], self._worker(request))
+        if lease is None or not (
+            (lease.state in ("held", "reserved") and lease.expires > now) or store.changeable(lease.id, now)
+        ):
+            raise RefusedError(404, "this task isn't yours, or its time is over")
+        own = origin(request)
+        html = self._service.page(lease, lambda uri: own + self.grants.path(uri, lease.expires))
+        html = _REMOTE.sub(f'"{own}/crowd-html-elements.js" data-portal-origin="{own}"', html)
+        granted = f"{own}/object/"
+        policy = (
+            f"sandbox allow-scripts; default-src 'none'; script-src {own}/crowd-html-elements.js 'unsafe-inline'; "
+            f"style-src 'unsafe-inline'; img-src {granted} data: blob:; media-src {granted} data: blob:; "
+            f"connect-src {granted}; font-src data:; frame-ancestors {own}; base-uri 'none'; form-action 'none'; "
+            "webrtc 'block'"
+        )
+        headers = {
+            "Content-Security-Policy": policy,
+            "Cache-Control": "no-store",
+            "X-DNS-Prefetch-Control": "off",  # a name that is looked up could carry something out
+            "Permissions-Policy": "camera=(), microphone=(), geolocation=(), clipboard-read=(), display-capture=()",
+            **COMMON,
+        }
+        return HTMLResponse(_whole(html), headers=headers)
+
+    def _object(self, request: Request) -> Response:
+        """Send a granted object; the signed address is the right to see it."""
+        uri = self.grants.uri(request.path_params["token"], self._service.clock())
+        if uri is None:
+            raise RefusedError(403, "this address is not valid, or not any more")
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        wanted = {"Range": request.headers["range"]} if "range" in request.headers else {}
+        try:
+            found = self._service.s3.get_object(Bucket=bucket, Key=key, **wanted)
+        except Exception as error:  # botocore's errors are made at run time
+            raise RefusedError(404, "the object can't be read") from error
+        kind = found.get("ContentType", "")
+        if kind in ("", "binary/octet-stream", "application/octet-stream"):
+            kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
+        headers = {
+            **COMMON,
+            "Access-Control-Allow-Origin": "*",  # as the CORS rule that Ground Truth asks of buckets
+            "Cross-Origin-Resource-Policy": "cross-origin",
+            "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",  # no page of ours
+            "Content-Length": str(found["ContentLength"]),
+            "Accept-Ranges": "bytes",
+            "Cache-Control": "private, max-age=3600",
+        }
+        if "ContentRange" in found:
+            headers["Content-Range"] = found["ContentRange"]
+        return StreamingResponse(
+            found["Body"].iter_chunks(65_536), 206 if "ContentRange" in found else 200, headers, media_type=kind
+        )
+
+
+def _whole(html: str) -> str:
+    """Return the page as a document of today's HTML, which templates leave to Ground Truth."""
+    if "<!doctype" in html[:2000].lower():
+        return html
+    head = '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    return head + html

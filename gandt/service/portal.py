@@ -1,0 +1,161 @@
+"""What the portal's script asks of the server: signing in, jobs, tasks, answers, drafts, the last page again."""
+
+from typing import Any
+
+from gandt.errors import InputError, extra
+from gandt.service.labeling import LabelingService
+from gandt.service.store import Lease
+from gandt.service.web import PRIVATE, Attempts, RefusedError, posted
+
+with extra("local", "gandt serve"):
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse, Response
+    from starlette.routing import Route
+
+COOKIE = "gandt_session"
+SESSION_SECONDS = 30 * 86_400
+NAME_LIMIT = 60  # characters of a worker's name
+
+
+class Portal:
+    """The workers' routes, under ``/portal-api/``."""
+
+    def __init__(self, service: LabelingService) -> None:
+        self._service, self._codes = service, Attempts()
+        base = "/portal-api/"
+
+        def own(path: str, answer: Any, who: Any = self.worker) -> Route:
+            return Route(base + path, posted(answer, who), methods=["POST"])
+
+        self.routes = [
+            own("session", self._sign_in, lambda request: ""),
+            own("sign-out", self._sign_out),
+            Route(base + "jobs", self._jobs),
+            own("jobs/{job}/next", self._next),
+            own("jobs/{job}/ahead", self._ahead),
+            own("leases/{lease}/answer", self._answer),
+            own("leases/{lease}/draft", self._draft),
+            own("leases/{lease}/again", self._again),
+            own("leases/{lease}/decline", self._decline),
+        ]
+
+    def worker(self, request: Request) -> str:
+        """Return the id of the worker whose request this is."""
+        worker = self._service.store.bearer(request.cookies.get(COOKIE, ""), "session", self._service.clock())
+        if worker is None:
+            raise RefusedError(401, "you aren't signed in; open your personal link")
+        return worker
+
+    def _sign_in(self, request: Request, _: str, content: dict[str, Any]) -> Response:
+        store, now = self._service.store, self._service.clock()
+        worker = self._by_code(content) if "code" in content else store.bearer(str(content.get("token")), "link", now)
+        if worker is None:
+            raise RefusedError(401, "this link isn't valid, or not any more; ask for a new one")
+        return signed_in(request, COOKIE, store.issue(worker, "session", now + SESSION_SECONDS))
+
+    def _by_code(self, content: dict[str, Any]) -> str:
+        name = " ".join(str(content.get("name", "")).split())
+        if not name or len(name) > NAME_LIMIT or not name.isprintable():
+            raise RefusedError(400, f"give your name, in up to {NAME_LIMIT} characters")
+        self._codes.check()
+        try:
+            worker = self._service.store.join(str(content["code"])[:100], name, self._service.clock())
+        except InputError as error:
+            raise RefusedError(409, str(error)) from error
+        if worker is None:
+            self._codes.failed()
+            raise RefusedError(401, "this code isn't valid, or was used already; ask for another")
+        return worker
+
+    def _sign_out(self, request: Request, worker: str, _: dict[str, Any]) -> Response:
+        self._service.store.revoke(worker, self._service.clock(), token=request.cookies[COOKIE])
+        response = JSONResponse({}, headers=PRIVATE)
+        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        return response
+
+    def _jobs(self, request: Request) -> Response:
+        worker = self.worker(request)
+        name, _ = self._service.store.worker(worker)
+        jobs = [
+            {
+                "name": job.name, "title": task["TaskTitle"], "description": task["TaskDescription"],
+                "seconds": task["TaskTimeLimitInSeconds"], "left": left,
+            }
+            for job, left in self._service.jobs(worker)
+            for task in [job.request["HumanTaskConfig"]]
+        ]  # fmt: skip
+        return JSONResponse({"worker": name, "jobs": jobs}, headers=PRIVATE)
+
+    def _next(self, request: Request, worker: str, _: dict[str, Any]) -> Response:
+        return self._task_for(worker, request.path_params["job"])
+
+    def _ahead(self, request: Request, worker: str, _: dict[str, Any]) -> Response:
+        """Say which task comes after the one in hand, so that its page can be loaded ahead."""
+        lease = self._service.store.reserve(request.path_params["job"], worker, self._service.clock())
+        return JSONResponse({"lease": lease.id if lease else None}, headers=PRIVATE)
+
+    def _answer(self, request: Request, worker: str, content: dict[str, Any]) -> Response:
+        lease = self._lease(request, worker)
+        answer, seconds = _answer(content)
+        revision = content.get("revision", 0)
+        if not isinstance(revision, int) or not 0 <= revision < 1000:
+            raise RefusedError(400, "a revision is a number")
+        outcome = self._service.submit(lease.id, worker, answer, seconds, revision)
+        if outcome == "over":
+            kept = "your first answer stands" if revision else "your answer couldn't be kept"
+            raise RefusedError(410, f"the time for this task is over; {kept}")
+        return self._task_for(worker, lease.job)
+
+    def _draft(self, request: Request, worker: str, content: dict[str, Any]) -> Response:
+        """Keep what is unfinished, to go on with on any device."""
+        lease = self._lease(request, worker)
+        answer, seconds = _answer(content)
+        kept = self._service.store.set_draft(lease.id, worker, answer, seconds, self._service.clock())
+        return JSONResponse({"kept": kept}, headers=PRIVATE)
+
+    def _again(self, request: Request, worker: str, _: dict[str, Any]) -> Response:
+        """Give an answered task once more, with its answer, to change it."""
+        lease, store, now = self._lease(request, worker), self._service.store, self._service.clock()
+        last = store.last_answer(lease.id, worker)
+        if last is None or not store.changeable(lease.id, now):
+            raise RefusedError(410, "this page can't be changed any more: its time is over, or its label is made")
+        answer, spent, revision = last
+        task = {"lease": lease.id, "seconds": lease.expires - now, "draft": answer, "spent": spent}
+        return JSONResponse({"task": {**task, "revision": revision + 1}}, headers=PRIVATE)
+
+    def _decline(self, request: Request, worker: str, _: dict[str, Any]) -> Response:
+        lease = self._lease(request, worker)
+        self._service.store.decline(lease.id, worker, self._service.clock())
+        return self._task_for(worker, lease.job)
+
+    def _lease(self, request: Request, worker: str) -> Lease:
+        lease = self._service.store.held(request.path_params["lease"], worker)
+        if lease is None:
+            raise RefusedError(404, "this task isn't yours")
+        return lease
+
+    def _task_for(self, worker: str, job: str) -> Response:
+        lease, store = self._service.next(worker, job), self._service.store
+        now = self._service.clock()
+        task: dict[str, Any] | None = None
+        if lease is not None:
+            task = {"lease": lease.id, "seconds": lease.expires - now, "spent": 0, "revision": 0}
+            draft = store.draft(lease.id)
+            if draft is not None:
+                task.update(draft=draft.content, spent=draft.seconds)
+        return JSONResponse({"task": task, "left": store.left(job, worker, now)}, headers=PRIVATE)
+
+
+def signed_in(request: Request, cookie: str, session: str, path: str = "/") -> Response:
+    """Return the response that signs a browser in."""
+    response = JSONResponse({}, headers=PRIVATE)
+    secure = request.url.scheme == "https"
+    response.set_cookie(cookie, session, SESSION_SECONDS, path, httponly=True, samesite="strict", secure=secure)
+    return response
+
+
+def _answer(content: dict[str, Any]) -> tuple[dict[str, Any], float]:
+    answer, seconds = content.get("answer"), content.get("seconds", 0)
+    if not isinstance(answer, dict) or not isinstance(seconds, (int, float)):
+        raise RefusedError(400, "an answer is a JSON object, seconds a number")
+    return answer, float(seconds)
