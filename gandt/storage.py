@@ -279,6 +279,7 @@ class _Stream(io.RawIOBase):
         super().__init__()
         self._bucket, self._key = split_s3(uri)
         self._s3, self._place, self._version = s3, 0, ""
+        self._body: Any = None  # should opening fail, the garbage collector still closes this
         self._body = self._open()
 
     def _open(self) -> Any:
@@ -308,7 +309,7 @@ class _Stream(io.RawIOBase):
             return len(content)
 
     def close(self) -> None:
-        if not self.closed:
+        if not self.closed and self._body is not None:
             self._body.close()
         super().close()
 
