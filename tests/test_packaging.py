@@ -107,7 +107,18 @@ def test_every_command_has_help_with_an_example_and_json(tmp_path: Path) -> None
     import typer
     from typer.main import get_command
 
-    from gandt.cli import answers, app, consensus, demo, embedding, job, manifest, serve, template  # noqa: F401
+    from gandt.cli import (  # noqa: F401
+        answers,
+        app,
+        consensus,
+        demo,
+        embedding,
+        job,
+        manifest,
+        select,
+        serve,
+        template,
+    )
 
     def walk(command, name):
         if hasattr(command, "commands"):

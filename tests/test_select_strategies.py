@@ -128,7 +128,7 @@ def test_of_a_large_pool_the_uncertain_are_looked_at() -> None:
     items = LIMIT + 500
     known = np.tile([0.999, 0.001], (items, 1))
     known[-400:] = 0.5
-    for name in ("margin+typical", "margin+k-center"):
+    for name in ("default", "margin+typical", "margin+k-center"):
         chosen = choose(name, known, points(0, items, 3), 10, np.random.default_rng(0))
         assert (chosen >= items - 400).sum() >= 8
 

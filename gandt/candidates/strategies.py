@@ -267,8 +267,9 @@ def design(uncertainty: Array, embeddings: Array, n: int, rng: np.random.Generat
 
     A Gaussian process over the vectors says how much knowing one item lowers the variance at every other (transductive
     experimental design: Yu, Bi, Tresp, "Active learning via transductive experimental design", ICML 2006); here each
-    item's variance counts as much as the classifier is uncertain of it. With no classifier the choice is of typical
-    items far from each other; later it moves to the borders between classes, one choice for each region.
+    item's variance counts as much as the classifier is uncertain of it, and a label is the noisier the surer it is.
+    With no classifier the choice is of typical items far from each other; later it moves to the borders between
+    classes, one choice for each region.
     """
     some = _sample(uncertainty, n, rng)
     known = labelled if len(labelled) <= LIMIT else labelled[rng.choice(len(labelled), LIMIT, replace=False)]
@@ -281,12 +282,14 @@ def design(uncertainty: Array, embeddings: Array, n: int, rng: np.random.Generat
         prior = np.exp(-squared_distances(known, known) / width) + _NOISE * np.eye(len(known), dtype=np.float32)
         covariance -= across.T @ np.linalg.solve(prior, across)
     weights = (uncertainty[some] + 1e-6).astype(np.float32)
+    # a label that the classifier foretells tells little: to the process it is a noisy one (as in logistic regression)
+    noise = _NOISE / (weights + 0.2)
     left = np.ones(len(some), bool)
     chosen = []
     # Σ_i w_i C_ij² for every j, kept up to date: a full product each turn would cost as much again
     gains = weights @ covariance**2
     for _ in range(n):
-        variance = np.maximum(np.diag(covariance), 0) + _NOISE
+        variance = np.maximum(np.diag(covariance), 0) + noise
         best = int(np.where(left, gains / variance, -np.inf).argmax())
         left[best] = False
         chosen.append(best)

@@ -121,7 +121,17 @@ def _root(
 
 def main() -> None:
     """Run the command line; the entry point of the console script."""
-    from gandt.cli import answers, consensus, demo, embedding, job, manifest, serve, template  # noqa: F401  (registered)
+    from gandt.cli import (  # noqa: F401  (registered)
+        answers,
+        consensus,
+        demo,
+        embedding,
+        job,
+        manifest,
+        select,
+        serve,
+        template,
+    )
 
     try:
         app()
