@@ -16,6 +16,7 @@ from gandt import build_manifest, read_answers, resources, storage
 from gandt.jobs import build_request
 
 TEAM = "friends"
+SHOWN = "iframe:not(.ahead)"  # the page after it waits in another
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 
 
@@ -89,7 +90,7 @@ def image_job(live) -> list[str]:
 
 def label_page(page: Any) -> str:
     """Give every tile of the page in the frame its right label, submit, and return the page's address."""
-    frame = page.frame_locator("iframe")
+    frame = page.frame_locator(SHOWN)
     frame.locator(".tile").first.wait_for()
     inner = inside(page)
     url = inner.url
@@ -99,14 +100,14 @@ def label_page(page: Any) -> str:
         label = ("red", "blue")[int(name.removeprefix("labels-")) % 2]
         frame.locator(".tile").nth(position).get_by_role("button", name=label, exact=True).click()
     frame.get_by_role("button", name="Submit").click()
-    until(lambda: page.evaluate("(url) => document.querySelector('iframe')?.src !== url", url))
+    until(lambda: page.evaluate("(url) => document.querySelector('iframe:not(.ahead)')?.src !== url", url))
     return url
 
 
 def inside(page: Any) -> Any:
     """Return the task's frame, once its elements are ready."""
-    page.locator("iframe").wait_for()
-    path = page.locator("iframe").evaluate("(frame) => frame.src")
+    page.locator(SHOWN).wait_for()
+    path = page.locator(SHOWN).evaluate("(frame) => frame.src")
     until(lambda: any(frame.url == path for frame in page.frames) or page.wait_for_timeout(10))
     inner = next(frame for frame in page.frames if frame.url == path)
     # not wait_for_function: the page's policy forbids the eval that it needs
@@ -217,7 +218,7 @@ def test_a_hostile_template_reaches_nothing(live, enter, tmp_path) -> None:
     page.get_by_role("button", name="Start").click()
     inner = inside(page)
     inner.get_by_label("Word").fill("good")
-    page.frame_locator("iframe").get_by_role("button", name="Submit").click()
+    page.frame_locator(SHOWN).get_by_role("button", name="Submit").click()
     until(lambda: live.store.job("hostile").ended or page.wait_for_timeout(20))
     with sqlite3.connect(live.state / "gandt.sqlite") as db:
         ((content,),) = db.execute("SELECT content FROM answers").fetchall()
@@ -238,7 +239,7 @@ def test_skipped_tasks_go_to_others_and_a_lost_server_loses_nothing(live, enter)
     ann.get_by_role("heading", name="Nothing left for you here").wait_for()
     ben.reload()
     ben.get_by_role("button", name="Start").click()
-    frame = ben.frame_locator("iframe")
+    frame = ben.frame_locator(SHOWN)
     frame.get_by_label("Word").fill("kept")
     ben.route("**/answer", lambda route: route.abort())
     frame.get_by_role("button", name="Submit").click()

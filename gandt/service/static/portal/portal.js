@@ -1,52 +1,19 @@
-// The workers' portal: signs in by the link's fragment, lists jobs, and shows tasks in a sandboxed frame.
+// The workers' portal: signs in by the link's fragment or a code, lists jobs, and shows tasks in sandboxed frames. The
+// page after the one in hand is loaded ahead, in a frame that can't be seen or reached yet.
 "use strict";
 
-const at = (id) => document.getElementById(id);
 const main = at("main");
 const PAUSE = 30; // seconds without a sign of life that still count as work
 
 let job = null; // the job that is worked on, as the server lists it
-let task = null; // {lease, seconds} of the page in the frame
-let frame = null;
-let ends = 0; // when the lease ends, by performance.now()
-let spent = 0; // seconds of work on this task
-let lastSign = 0;
+let page = null; // the page in hand; see newPage
+let ahead = null; // the page after it
+let last = ""; // the lease of what was sent last
 let sending = false;
 let again = 0; // timer of the pages that look again on their own
+const drafts = new Map(); // answers that wait to be kept, by lease
 
-class Refused extends Error {
-  constructor(status, reason) {
-    super(reason);
-    this.status = status;
-  }
-}
-
-async function call(path, content) {
-  const options = { headers: { "X-Gandt": "portal", "Content-Type": "application/json" } };
-  if (content !== undefined) Object.assign(options, { method: "POST", body: JSON.stringify(content) });
-  let response;
-  try {
-    response = await fetch(`/portal-api/${path}`, options);
-  } catch {
-    throw new Refused(0, "The server can't be reached. Nothing you sent is lost; try again in a moment.");
-  }
-  const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Refused(response.status, answer.reason || `The server answered ${response.status}.`);
-  return answer;
-}
-
-function element(tag, text, ...children) {
-  const made = document.createElement(tag);
-  if (text) made.textContent = text;
-  made.append(...children);
-  return made;
-}
-
-function button(text, action) {
-  const made = element("button", text);
-  made.addEventListener("click", action);
-  return made;
-}
+const call = (path, content) => ask(`/portal-api/${path}`, content);
 
 function notice(text) {
   at("notice").textContent = text;
@@ -55,19 +22,14 @@ function notice(text) {
 
 function show(heading, ...children) {
   clearTimeout(again);
-  task = frame = null;
+  page = ahead = null;
+  last = "";
   document.body.classList.remove("working");
   main.className = "";
   main.replaceChildren(...children);
   at("heading").textContent = document.title = heading;
   at("left").textContent = "";
-  at("clock").hidden = at("skip").hidden = true;
-}
-
-function message(heading, text, ...buttons) {
-  const box = element("div", "", element("h2", heading), element("p", text), ...buttons);
-  box.className = "message";
-  return box;
+  for (const id of ["clock", "skip", "undo", "help"]) at(id).hidden = true;
 }
 
 const count = (left) => `${left} left for you`;
@@ -109,35 +71,102 @@ async function begin(chosen) {
   }
 }
 
+// A task's page in a frame, not shown yet: with its full size, so that it lays itself out as it will be seen.
+function newPage(lease) {
+  const frame = document.createElement("iframe");
+  const made = { lease, frame, ready: false, begun: false, spent: 0, revision: 0, ends: 0, draft: null, lastSign: 0 };
+  frame.setAttribute("sandbox", "allow-scripts");
+  frame.title = `Task of ${job.title}`;
+  frame.className = "ahead";
+  frame.inert = true;
+  frame.src = `/task/${lease}`;
+  frame.addEventListener("load", () => {
+    made.loaded = true;
+    if (made === page) settle();
+  });
+  return made;
+}
+
 // Show the task that the server gave, or that there is none.
 function open(given) {
   if (!job) return; // the worker went back to the list meanwhile
   at("back").hidden = false;
   notice("");
   if (!given.task) {
+    const before = last;
     show(job.title, message("Nothing left for you here", "Others may still be at work; new tasks appear on their own.", button("All jobs", listJobs)));
+    last = before;
+    at("undo").hidden = !last;
     const waiting = job;
-    again = setTimeout(() => job === waiting && begin(waiting), 10_000);
+    again = setTimeout(() => job === waiting && !page && begin(waiting), 10_000);
     return;
   }
+  turnTo(given.task, false);
+  if (given.left !== undefined) at("left").textContent = count(given.left);
+  at("status").textContent = `Next task. ${at("left").textContent}`;
+}
+
+// Bring a task's page to the front; `keep` leaves the one in hand behind it, to come back to.
+function turnTo(task, keep) {
   clearTimeout(again);
-  task = given.task;
-  ends = performance.now() + task.seconds * 1000;
-  spent = 0;
-  lastSign = performance.now();
-  frame = document.createElement("iframe");
-  frame.setAttribute("sandbox", "allow-scripts");
-  frame.title = `Task of ${job.title}`;
-  frame.src = `/task/${task.lease}`;
-  frame.addEventListener("load", (event) => event.target.focus()); // the template's keys work at once
+  if (main.className !== "task") main.replaceChildren();
   main.className = "task";
-  main.replaceChildren(frame);
+  const old = page;
+  if (ahead && ahead.lease === task.lease) {
+    page = ahead;
+    ahead = null;
+  } else {
+    page = newPage(task.lease);
+    main.append(page.frame);
+  }
+  if (ahead && old) drop(ahead);
+  if (old) {
+    if (keep) hide(old);
+    else old.frame.remove();
+  }
+  ahead = old && keep ? old : null;
+  if (!page.begun) Object.assign(page, { spent: task.spent, draft: task.draft ?? null });
+  Object.assign(page, { begun: true, revision: task.revision, lastSign: performance.now() });
+  page.ends = performance.now() + task.seconds * 1000;
+  page.frame.className = "";
+  page.frame.inert = false;
   document.body.classList.add("working");
   at("heading").textContent = document.title = job.title;
-  at("left").textContent = count(given.left);
-  at("status").textContent = `Next task. ${count(given.left)}`;
-  at("skip").hidden = at("clock").hidden = false;
+  at("skip").hidden = page.revision > 0;
+  at("undo").hidden = !last && !page.revision;
+  at("undo").textContent = page.revision ? "Go on without a change" : "Last page";
+  at("help").hidden = at("clock").hidden = false;
+  settle();
   tick();
+}
+
+function hide(old) {
+  old.frame.className = "ahead";
+  old.frame.inert = true;
+}
+
+function drop(old) {
+  old.frame.remove();
+  if (old === ahead) ahead = null;
+}
+
+// What can only be done with the page once it is there.
+function settle() {
+  if (page.ready && page.draft) {
+    tell({ type: "crowd-form-restore", answer: page.draft });
+    page.draft = null;
+  }
+  if (!page.loaded) return;
+  page.frame.focus(); // the template's keys work at once
+  if (!ahead && !page.asked) lookAhead(page);
+}
+
+async function lookAhead(before) {
+  before.asked = true;
+  const next = await call(`jobs/${encodeURIComponent(job.name)}/ahead`, {}).catch(() => ({}));
+  if (!next.lease || before !== page || ahead) return;
+  ahead = newPage(next.lease);
+  main.append(ahead.frame);
 }
 
 function failed(error, retry) {
@@ -145,29 +174,54 @@ function failed(error, retry) {
     at("sign-out").hidden = at("back").hidden = true;
     at("worker").textContent = "";
     notice("");
-    show("Labeling", message("You aren't signed in", "Open your personal link. Whoever gave you this work can send you a new one."));
+    show("Labeling", message("You aren't signed in", "Open your personal link, or enter the code that you were given.", codeForm()));
     return;
   }
   notice(error.message);
-  if (!frame) show("Labeling", message("That didn't work", error.message, button("Try again", retry)));
+  if (!page) show("Labeling", message("That didn't work", error.message, button("Try again", retry)));
 }
 
-const tell = (what) => frame && frame.contentWindow.postMessage(what, "*"); // its origin is opaque
+function codeForm() {
+  const field = (label, options) => {
+    const input = Object.assign(element("input"), { required: true, ...options });
+    return [element("label", label, input), input];
+  };
+  const [codeLabel, code] = field("Code", { autocomplete: "one-time-code", spellcheck: false, placeholder: "ABCD-EFGH-JKMN" });
+  const [nameLabel, name] = field("Your name", { autocomplete: "name", maxLength: 60 });
+  const form = element("form", "", codeLabel, nameLabel, element("button", "Sign in"));
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    try {
+      await call("session", { code: code.value, name: name.value });
+      listJobs();
+    } catch (error) {
+      notice(error.message);
+    }
+  });
+  return form;
+}
+
+const tell = (what) => page?.frame.contentWindow?.postMessage(what, "*"); // its origin is opaque
 
 function sign() {
   const now = performance.now();
-  spent += Math.min((now - lastSign) / 1000, PAUSE);
-  lastSign = now;
+  page.spent += Math.min((now - page.lastSign) / 1000, PAUSE);
+  page.lastSign = now;
 }
 
 async function submit(answer) {
   if (sending) return;
   sending = true;
   sign();
+  const begun = performance.now();
+  const sent = page;
+  drafts.delete(sent.lease);
   try {
-    const next = await call(`leases/${task.lease}/answer`, { answer, seconds: spent });
+    const next = await call(`leases/${sent.lease}/answer`, { answer, seconds: sent.spent, revision: sent.revision });
     tell({ type: "crowd-form-accepted" });
+    last = sent.lease;
     open(next);
+    requestAnimationFrame(() => performance.measure("next page", { start: begun }));
   } catch (error) {
     tell({ type: "crowd-form-rejected", reason: error.message });
     if (error.status === 410) await begin(job);
@@ -177,11 +231,24 @@ async function submit(answer) {
   }
 }
 
+// Keep what is unfinished: one call at a time, the latest answer, and no more often than a large one takes.
+async function keepDraft(lease, answer, spent) {
+  const busy = drafts.has(lease);
+  drafts.set(lease, { answer, seconds: spent });
+  if (busy) return;
+  while (drafts.get(lease)) {
+    const content = drafts.get(lease);
+    drafts.set(lease, null);
+    await call(`leases/${lease}/draft`, content).catch(() => undefined);
+  }
+  drafts.delete(lease);
+}
+
 async function skip() {
-  if (sending || !task) return;
+  if (sending || !page) return;
   sending = true;
   try {
-    open(await call(`leases/${task.lease}/decline`, {}));
+    open(await call(`leases/${page.lease}/decline`, {}));
   } catch (error) {
     failed(error, listJobs);
   } finally {
@@ -189,9 +256,38 @@ async function skip() {
   }
 }
 
+async function undo() {
+  if (page?.revision) {
+    begin(job);
+    return;
+  }
+  if (sending || !last) return;
+  sending = true;
+  try {
+    const { task } = await call(`leases/${last}/again`, {});
+    turnTo(task, true);
+    at("left").textContent = "Your last page";
+    at("status").textContent = "Your last page, with what you sent.";
+  } catch (error) {
+    last = "";
+    at("undo").hidden = true;
+    notice(error.message);
+  } finally {
+    sending = false;
+  }
+}
+
+function help() {
+  at("about-title").textContent = job.title;
+  at("about-text").textContent = job.description;
+  const minutes = Math.round(job.seconds / 60);
+  at("about-time").textContent = `${minutes > 1 ? `${minutes} minutes` : `${job.seconds} seconds`} for each page; after that it goes to somebody else.`;
+  at("about").showModal();
+}
+
 function tick() {
-  if (!task) return;
-  const left = Math.max(0, Math.round((ends - performance.now()) / 1000));
+  if (!page) return;
+  const left = Math.max(0, Math.round((page.ends - performance.now()) / 1000));
   const minutes = Math.floor(left / 60);
   at("clock").textContent = `${minutes}:${String(left % 60).padStart(2, "0")}`;
   at("clock").setAttribute("aria-label", `Time for this task: ${minutes} minutes`);
@@ -203,24 +299,42 @@ function tick() {
 }
 
 window.addEventListener("message", (event) => {
-  if (!frame || event.source !== frame.contentWindow || !event.data) return; // nobody but the task is heard
+  if (!event.data) return;
   const { type, answer } = event.data;
-  if (type === "crowd-form-ready") tell({ type: "crowd-form-watch" });
+  const from = [page, ahead].find((each) => each && event.source === each.frame.contentWindow);
+  if (!from) return; // nobody but the tasks is heard
+  if (type === "crowd-form-ready") {
+    from.ready = true;
+    event.source.postMessage({ type: "crowd-form-watch" }, "*");
+    if (from === page) settle();
+  }
+  if (from !== page) return; // a page that isn't shown yet can say nothing else
   if (type === "crowd-activity") sign();
   if (type === "crowd-form-submit") submit(answer);
+  if (type === "crowd-form-draft" && !sending && !page.revision) {
+    sign();
+    keepDraft(page.lease, answer, page.spent);
+  }
+});
+
+document.addEventListener("visibilitychange", () => {
+  if (!page) return;
+  if (document.hidden) sign();
+  else page.lastSign = performance.now(); // what was between was a pause
 });
 
 async function start() {
   setInterval(tick, 1000);
   at("back").addEventListener("click", listJobs);
   at("skip").addEventListener("click", skip);
+  at("undo").addEventListener("click", undo);
+  at("help").addEventListener("click", help);
   at("sign-out").addEventListener("click", async () => {
     await call("sign-out", {}).catch(() => undefined);
     failed(new Refused(401, ""));
   });
-  const token = window.location.hash.slice(1);
   if (window.location.pathname === "/enter") {
-    window.history.replaceState(null, "", "/"); // the secret leaves the address bar and the history
+    const token = secretOfLink("/");
     try {
       if (token) await call("session", { token });
     } catch (error) {

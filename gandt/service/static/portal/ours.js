@@ -1,0 +1,51 @@
+// What the workers' portal and the owner's page share: calls of the server, and elements made without markup.
+"use strict";
+
+const at = (id) => document.getElementById(id);
+
+class Refused extends Error {
+  constructor(status, reason) {
+    super(reason);
+    this.status = status;
+  }
+}
+
+async function ask(address, content) {
+  const options = { headers: { "X-Gandt": "portal", "Content-Type": "application/json" } };
+  if (content !== undefined) Object.assign(options, { method: "POST", body: JSON.stringify(content) });
+  let response;
+  try {
+    response = await fetch(address, options);
+  } catch {
+    throw new Refused(0, "The server can't be reached. Nothing you sent is lost; try again in a moment.");
+  }
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Refused(response.status, answer.reason || `The server answered ${response.status}.`);
+  return answer;
+}
+
+function element(tag, text, ...children) {
+  const made = document.createElement(tag);
+  if (text) made.textContent = text;
+  made.append(...children);
+  return made;
+}
+
+function button(text, action) {
+  const made = element("button", text);
+  made.addEventListener("click", action);
+  return made;
+}
+
+function message(heading, text, ...more) {
+  const box = element("div", "", element("h2", heading), element("p", text), ...more);
+  box.className = "message";
+  return box;
+}
+
+// Take a secret out of the address, where it would stay in the history.
+function secretOfLink(path) {
+  const token = window.location.hash.slice(1);
+  if (token) window.history.replaceState(null, "", path);
+  return token;
+}
