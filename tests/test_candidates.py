@@ -173,6 +173,29 @@ def test_a_mistake_is_one_sentence(store: EmbeddingStore, options: dict[str, obj
         filter_by_similarity(store, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("count", [4, 20])
+def test_the_classifier_s_probabilities_are_calibrated(tmp_path: Path, count: int) -> None:
+    said, right = [], []
+    for draw in range(4):
+        pool = make_store(tmp_path / f"{draw}", per_class=200, noise=0.6, seed=draw)
+        table = filter_by_similarity(pool, seeds("cat", "dog", count=count), rule="classifier")
+        assert table["probability_cat"].between(0, 1).all()
+        ranks = table[["score_cat", "probability_cat"]].sort_values("score_cat")["probability_cat"]
+        assert ranks.is_monotonic_increasing
+        for label in ("cat", "dog"):
+            said.append(table[f"probability_{label}"].to_numpy(np.float64))
+            right.append(of_class(table, label).to_numpy())
+    chance, truth = np.concatenate(said), np.concatenate(right)
+    share = truth.mean()
+    assert 0.4 * share < chance.mean() < 1.5 * share
+    error = ((chance - truth) ** 2).mean()
+    assert error < (0.9 if count == 4 else 0.5) * share * (1 - share)  # better than knowing the share alone
+    low, high = truth[chance < 0.1].mean(), truth[chance > 0.8].mean()
+    assert low < 0.2 and high > 0.7
+    alone = filter_by_similarity(pool, {"cat": ["cat-0"]}, rule="classifier", keep=0.2)
+    assert alone["probability_cat"].isna().all()
+
+
 def test_one_seed_is_enough_to_keep_a_share(store: EmbeddingStore) -> None:
     for rule in ("spread", "mean", "nearest", "classifier"):
         table = filter_by_similarity(store, {"cat": ["cat-0"]}, rule=rule, keep=0.2)

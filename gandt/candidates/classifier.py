@@ -1,12 +1,13 @@
 """Rule "classifier": a logistic regression that tells seeds from the unlabelled pool."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from scipy import optimize
+from scipy import optimize, stats
 
 from gandt.candidates.devices import CPU, Array, Device
-from gandt.candidates.rules import Scores, rule, unit
+from gandt.candidates.rules import Scores, rule
 from gandt.candidates.spread import whitening
 from gandt.embedding import Vectors
 
@@ -20,37 +21,79 @@ def classifier(vectors: Vectors, seeds: Sequence[Array], *, device: Device = CPU
     """Score by the log-odds of a ridge regression per label, seeds against a sample of the pool.
 
     The pool has no negatives, only unlabelled items, of which some are wanted: that lowers all odds alike and leaves
-    their order (Elkan and Noto, "Learning classifiers from only positive and unlabeled data", KDD 2008). The scores
-    rank; they are no probabilities of having the label. A seed's own score is that of a regression without it.
+    their order (Elkan and Noto, "Learning classifiers from only positive and unlabeled data", KDD 2008). A seed's own
+    score is that of a regression without it; the pool's is the mean over these regressions, so that the two compare.
+    From that follow probabilities of having the label: see :func:`probabilities`.
     """
     centre, projection = whitening(vectors)
+    shift, columns = device.put(centre @ projection), device.put(projection)
 
-    def project(rows: Array) -> Array:
-        return unit((rows.astype(np.float32) - centre) @ projection)
+    def project(rows: Array) -> Any:
+        projected = device.put(rows) @ columns
+        projected -= shift
+        projected *= device.inverse_root((projected * projected).sum(1))[:, None]
+        return projected
 
     sample = np.unique(np.linspace(0, len(vectors) - 1, min(len(vectors), _UNLABELLED)).astype(np.int64))
     weights, own = [], []
     for rows in seeds:
-        unlabelled = project(vectors[np.setdiff1d(sample, rows)])
-        group = project(vectors[rows])
+        unlabelled = device.get(project(vectors[np.setdiff1d(sample, rows)]))
+        group = device.get(project(vectors[rows]))
         weight = _fit(group, unlabelled)
-        held_out = np.empty(len(group))
+        held_out, fitted = np.empty(len(group)), []
         for fold in np.array_split(np.random.default_rng(0).permutation(len(group)), min(_FOLDS, len(group))):
             rest = np.delete(group, fold, axis=0)
-            held_out[fold] = _log_odds(group[fold], _fit(rest, unlabelled, weight) if len(rest) else weight)
-        weights.append(weight)
+            fitted.append(_fit(rest, unlabelled, weight) if len(rest) else weight)
+            held_out[fold] = group[fold] @ fitted[-1][:-1] + fitted[-1][-1]
+        weights.append(np.mean(fitted, axis=0))
         own.append(held_out if len(group) > 1 else np.empty(0))
+    directions = np.stack(weights, axis=1).astype(np.float32)
+    across = device.put(directions[:-1])
     scores = np.empty((len(vectors), len(seeds)), np.float32)
     for start, block in vectors.chunks():
-        projected = project(block)
-        for label, weight in enumerate(weights):
-            scores[start : start + len(block), label] = _log_odds(projected, weight)
-    return Scores(scores, own)
+        scores[start : start + len(block)] = device.get(project(block) @ across) + directions[-1]
+    return Scores(scores, own, np.stack([probabilities(*each) for each in zip(scores.T, own, strict=True)], axis=1))
 
 
-def _log_odds(rows: Array, weight: Array) -> Array:
-    odds: Array = rows @ weight[:-1] + weight[-1]
-    return odds
+def probabilities(scores: Array, own: Array) -> Array:
+    """Return each item's probability of having the label, from seeds and an unlabelled pool.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (n,)
+        The pool's.
+    own : ndarray, shape (seeds,)
+        The seeds', each from a regression without it: what the wanted items' scores are like. They are taken for
+            normal, their deviation shrunk towards the pool's as if by one seed more.
+
+    Returns
+    -------
+    ndarray of float32, shape (n,)
+        Rising with the score; NaN with fewer than two seeds.
+
+    Notes
+    -----
+    Bayes: ``P(wanted | score) = share · density among the wanted / density in the pool``, made monotone (isotonic
+    regression). The share of the wanted in the pool is at most ``P(score ≥ t) / P(score ≥ t | wanted)`` for every t;
+    the least of these is taken (Scott, "A rate of convergence for mixture proportion estimation", AISTATS 2015), over
+    the t that at least ten items and 2 % of the wanted reach. It holds as far as the seeds are a random draw of the
+    wanted and, at the top, the pool holds hardly anything else.
+    """
+    count, seeds = len(scores), len(own)
+    if seeds < 2:
+        return np.full(count, np.nan, np.float32)
+    variance = (float(((own - own.mean()) ** 2).sum()) + float(scores.var())) / seeds
+    order = np.argsort(scores, kind="stable")
+    z = (scores[order] - own.mean()) / max(np.sqrt(variance), 1e-9)
+    reach = (count - np.arange(count)) / count
+    wanted_reach = stats.norm.sf(z)
+    usable = (wanted_reach > 0.02) & (reach * count >= 10)
+    share = min(1.0, float((reach[usable] / wanted_reach[usable]).min())) if usable.any() else 1 / max(count, 1)
+    below = 1 - wanted_reach
+    edges = np.concatenate([[0.0], (below[1:] + below[:-1]) / 2, [1.0]])[: count + 1]
+    found = np.empty(count, np.float32)
+    found[order] = np.clip(optimize.isotonic_regression(share * count * np.diff(edges)).x, 0, 1) if count else 0
+    return found
 
 
 def _fit(positive: Array, unlabelled: Array, start: Array | None = None) -> Array:

@@ -31,10 +31,13 @@ class Scores:
         By row of the store.
     own : list of ndarray
         Per label, its seeds' scores against the label's other seeds; empty for a label with one seed.
+    probabilities : ndarray of float32, shape (n, labels), or None
+        Of having the label, from rules that can tell.
     """
 
     scores: Array
     own: list[Array]
+    probabilities: Array | None = None
 
 
 class Rule(Protocol):

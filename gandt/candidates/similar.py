@@ -96,7 +96,8 @@ def filter_by_similarity(
     -------
     DataFrame
         item, decision ("keep", "explore", "discard"), label, score (for that label), reason, and a column
-        ``score_<label>`` per label; best first. ``attrs`` holds rule, thresholds and the share kept.
+        ``score_<label>`` per label, with rule "classifier" also ``probability_<label>``; best first. ``attrs`` holds
+        rule, thresholds, the pool's size and the share kept.
 
     Raises
     ------
@@ -155,6 +156,10 @@ def filter_by_similarity(
     else:
         decision = _by_recall(pool, result.own, recall)
     kept, of = _counted(pool, "kept", decision.kept)
+    probabilities = {}
+    if result.probabilities is not None:
+        chances = result.probabilities[table["row"].to_numpy()]
+        probabilities = {f"probability_{label}": chances[:, number] for number, label in enumerate(labels)}
     table = pd.DataFrame(
         {
             "item": items,
@@ -165,6 +170,7 @@ def filter_by_similarity(
             "score": scores[np.arange(len(items)), decision.label],
             "reason": decision.reason,
             **{f"score_{label}": scores[:, number] for number, label in enumerate(labels)},
+            **probabilities,
         }
     ).astype({"item": "str", "decision": "str", "label": "str", "reason": "str"})
     best_first = np.lexsort((items, -table["score"].to_numpy(), ~decision.kept))
