@@ -10,7 +10,15 @@ VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "gandt/__init__.py").read_
 
 # What is heavy, or of use on a laptop only, is an extra. torch is never pinned: AWS's images bring their own.
 EXTRAS = {
-    "local": ["moto[s3]>=5.2", "flask>=3", "flask-cors>=6", "scikit-learn>=1.6", "starlette>=1", "uvicorn>=0.34"],
+    "local": [
+        "moto[s3]>=5.2",
+        "flask>=3",
+        "flask-cors>=6",
+        "pyyaml>=6",
+        "scikit-learn>=1.6",
+        "starlette>=1",
+        "uvicorn>=0.34",
+    ],
     "gpu": ["torch>=2.4"],
     "heic": ["pillow-heif>=1"],
     "notebooks": ["jupyterlab>=4"],

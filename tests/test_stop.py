@@ -1,0 +1,118 @@
+"""When to stop."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gandt.rounds.stop import EFFICIENT, RANDOM, WASTE, contradictions, halting_bar, judge, next_gain, stalled
+
+
+def test_contradictions_are_the_share_of_changed_predictions() -> None:
+    assert contradictions(np.array(["a", "b", "a", "a"]), np.array(["a", "a", "a", "b"])) == 0.5
+    assert contradictions(np.array([]), np.array([])) == 0
+
+
+def test_stalled_means_three_small_steps_in_a_row() -> None:
+    assert stalled([0.5, 0.8, 0.805, 0.803, 0.81])
+    assert not stalled([0.5, 0.8, 0.82, 0.821, 0.822])
+    assert not stalled([0.8, 0.8, 0.8]), "three values have only two differences"
+    assert stalled([None, 0.8, 0.8, None, 0.8, 0.8])
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.floats(0, 1), max_size=60), st.integers(1, 20))
+def test_the_halting_bar_counts_every_item_once(values: list[float], batch: int) -> None:
+    bar = halting_bar(np.array(values), batch)
+    assert bar.efficient + bar.no_better_than_random + bar.not_efficient == len(values)
+    assert min(bar.efficient, bar.no_better_than_random, bar.not_efficient) >= 0
+
+
+def test_the_halting_bar_goes_from_green_to_orange_to_red() -> None:
+    spread = np.linspace(0, 1, 200)
+    assert halting_bar(spread, 20).state == EFFICIENT
+    assert halting_bar(spread, 150).state == RANDOM
+    assert halting_bar(np.full(200, 0.6), 20).state == RANDOM
+    assert halting_bar(np.full(200, 0.02), 20).state == WASTE
+    mostly_sure = np.concatenate([np.full(195, 0.01), np.full(5, 0.9)])
+    assert halting_bar(mostly_sure, 5).no_better_than_random == 5
+    assert halting_bar(mostly_sure, 50).state == WASTE
+    assert halting_bar(np.array([]), 5).state == WASTE
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(0.05, 0.9), st.floats(0.05, 0.9))
+def test_the_next_gain_is_that_of_the_power_law(scale: float, power: float) -> None:
+    answers = [50, 100, 150, 250]
+    accuracy = [1 - scale * n**-power for n in answers]
+    expected = scale * (250**-power - 350**-power)
+    assert next_gain(answers, accuracy) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_next_gain_is_never_negative_and_needs_three_rounds() -> None:
+    assert next_gain([50, 100, 150], [0.9, 0.8, 0.7]) == 0
+    assert next_gain([50, 100], [0.7, 0.8]) is None
+    assert next_gain([50, 50, 50], [0.7, 0.8, 0.8]) is None
+
+
+def rounds(accuracies: list[float], **more: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "answers": 50 * number,
+            "spent": 5.0 * number,
+            "accuracy": accuracy,
+            "accuracy_low": accuracy - 0.05,
+            "accuracy_high": accuracy + 0.05,
+            "auc": None,
+            "contradictions": None,
+            "halting": EFFICIENT,
+            "left": 500,
+            "pool": 1000,
+            "price_per_answer": 0.1,
+            "currency": "USD",
+            **more,
+        }
+        for number, accuracy in enumerate(accuracies, 1)
+    ]
+
+
+def said(history: list[dict[str, Any]], **wishes: Any) -> dict[str, tuple[bool, str]]:
+    return {reason.name: (reason.stop, reason.sentence) for reason in judge(history, wishes)}
+
+
+def test_every_reason_is_a_sentence() -> None:
+    assert judge([], {"accuracy": 0.9}) == []
+    reached = said(rounds([0.7, 0.91]), accuracy=0.9)["target"]
+    assert reached == (True, "The classifier's accuracy on gold is 91.0% (86.0% to 96.0%) and the target was 90.0%.")
+    assert said(rounds([0.7]), accuracy=0.9)["target"][0] is False
+    assert said(rounds([0.7, 0.8]), budget=100)["budget"] == (
+        True,
+        "100 of 100 answers are used, so the budget is at its end.",
+    )
+    assert said(rounds([0.7]), money=6)["money"] == (False, "5.00 of 6 USD are spent.")
+    assert said(rounds([0.7]), rounds=1)["rounds"][0] is True
+    assert said(rounds([0.7], left=0))["pool"] == (True, "Every item of the pool has been asked.")
+
+
+def test_signs_are_only_said_unless_they_are_to_stop() -> None:
+    history = rounds([0.8, 0.801, 0.802, 0.803], halting=WASTE)
+    for ends in (False, True):
+        found = said(history, when_stalled=ends)
+        assert found["accuracy"][0] is ends
+        assert "stalled for the past 3 rounds" in found["accuracy"][1]
+        assert found["halting bar"] == (
+            ends,
+            "Asking is no longer efficient: the classifier is sure of what would be asked next.",
+        )
+    assert "no better than random" in said(rounds([0.7], halting=RANDOM))["halting bar"][1]
+
+
+def test_the_gain_is_held_against_its_price() -> None:
+    history = rounds([0.6, 0.7, 0.75, 0.78])
+    cheap, dear = said(history, worth=1.0)["gain"], said(history, worth=0.01)["gain"]
+    assert cheap[0] is False
+    assert dear[0] is True
+    assert "would cost 10.00 USD and put about" in cheap[1]
+    assert cheap[1].endswith("no more than the 1.00 one is worth.")
