@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,3 +106,39 @@ def finished(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> object:
     from gandt.demo import run_demo
 
     return run_demo(str(out), seed=3, images=str(digits), labels=["digit 0", "digit 2"])
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[object]:
+    """A running labeling service with a workteam; see tests/service.py."""
+    from service import MEMBERS, TEAM, running
+
+    with running(str(tmp_path / "state")) as served:
+        served.team = served.sagemaker.create_workteam(
+            WorkteamName=TEAM, MemberDefinitions=MEMBERS, Description="those we know"
+        )["WorkteamArn"]
+        served.state = tmp_path / "state"
+        yield served
+
+
+@pytest.fixture
+def enter(browser: object, live: object) -> Iterator[object]:
+    """Opens the portal by a new personal link, in a browser profile of its own."""
+    from service import TEAM, invite
+
+    contexts: list[Any] = []
+    errors: list[str] = []
+
+    def open_(name: str, **options: Any) -> Any:
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(invite(live, name, TEAM))
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert not errors

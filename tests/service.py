@@ -1,5 +1,6 @@
 """A running labeling service with an S3 beside it, for tests (``running``)."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -9,13 +10,16 @@ from typing import Any
 
 import boto3
 
-from gandt import resources
+from gandt import resources, storage
 from gandt.demo.embedded_s3 import embedded_s3
+from gandt.jobs import build_request
 from gandt.service.functions import LocalFunction
 from gandt.service.labeling import LabelingService
 from gandt.service.server import listen, make_server
 from gandt.service.store import open_store
 
+TEAM = "friends"
+SHOWN = "iframe:not(.ahead)"  # the portal's frame; the page after it waits in another
 MEMBERS = [{"CognitoMemberDefinition": {"UserPool": "us-east-1_x", "UserGroup": "g", "ClientId": "c"}}]
 
 
@@ -67,3 +71,35 @@ def until(condition: Any, seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.02)
+
+
+def create(live, name: str, template: str, lines: list[dict[str, Any]] | None = None, **options: Any) -> None:
+    storage.write_text(f"s3://bucket/{name}.liquid.html", template, s3=live.s3)
+    if lines is not None:
+        storage.write_text(
+            f"s3://bucket/{name}.manifest", "".join(json.dumps(line) + "\n" for line in lines), s3=live.s3
+        )
+    live.sagemaker.create_labeling_job(
+        **build_request(
+            name,
+            manifest=f"s3://bucket/{name}.manifest",
+            template=f"s3://bucket/{name}.liquid.html",
+            output="s3://bucket/out",
+            workteam=live.team,
+            role="arn:aws:iam::000000000000:role/r",
+            label_attribute="label",
+            **options,
+        )
+    )
+    until(lambda: live.store.states(name).get("open"))
+
+
+def inside(page: Any) -> Any:
+    """Return the task's frame, once its elements are ready."""
+    page.locator(SHOWN).wait_for()
+    path = page.locator(SHOWN).evaluate("(frame) => frame.src")
+    until(lambda: any(frame.url == path for frame in page.frames) or page.wait_for_timeout(10))
+    inner = next(frame for frame in page.frames if frame.url == path)
+    # not wait_for_function: the page's policy forbids the eval that it needs
+    until(lambda: inner.evaluate("Boolean(window.crowdElements) && document.readyState === 'complete'"))
+    return inner

@@ -8,67 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import axe_playwright_python
-import pytest
 from PIL import Image
-from service import MEMBERS, arn, invite, running, until
+from service import SHOWN, TEAM, arn, create, inside, until
 
 from gandt import build_manifest, read_answers, resources, storage
-from gandt.jobs import build_request
 
-TEAM = "friends"
-SHOWN = "iframe:not(.ahead)"  # the page after it waits in another
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
-
-
-@pytest.fixture
-def live(tmp_path, monkeypatch):
-    with running(str(tmp_path / "state")) as served:
-        served.team = served.sagemaker.create_workteam(
-            WorkteamName=TEAM, MemberDefinitions=MEMBERS, Description="those we know"
-        )["WorkteamArn"]
-        served.state = tmp_path / "state"
-        yield served
-
-
-@pytest.fixture
-def enter(browser, live):
-    """Opens the portal by a new personal link, in a browser profile of its own."""
-    contexts, errors = [], []
-
-    def open_(name: str, **options: Any) -> Any:
-        context = browser.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(15_000)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(invite(live, name, TEAM))
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert not errors
-
-
-def create(live, name: str, template: str, lines: list[dict[str, Any]] | None = None, **options: Any) -> None:
-    storage.write_text(f"s3://bucket/{name}.liquid.html", template, s3=live.s3)
-    if lines is not None:
-        storage.write_text(
-            f"s3://bucket/{name}.manifest", "".join(json.dumps(line) + "\n" for line in lines), s3=live.s3
-        )
-    live.sagemaker.create_labeling_job(
-        **build_request(
-            name,
-            manifest=f"s3://bucket/{name}.manifest",
-            template=f"s3://bucket/{name}.liquid.html",
-            output="s3://bucket/out",
-            workteam=live.team,
-            role="arn:aws:iam::000000000000:role/r",
-            label_attribute="label",
-            **options,
-        )
-    )
-    until(lambda: live.store.states(name).get("open"))
 
 
 def image_job(live) -> list[str]:
@@ -102,17 +47,6 @@ def label_page(page: Any) -> str:
     frame.get_by_role("button", name="Submit").click()
     until(lambda: page.evaluate("(url) => document.querySelector('iframe:not(.ahead)')?.src !== url", url))
     return url
-
-
-def inside(page: Any) -> Any:
-    """Return the task's frame, once its elements are ready."""
-    page.locator(SHOWN).wait_for()
-    path = page.locator(SHOWN).evaluate("(frame) => frame.src")
-    until(lambda: any(frame.url == path for frame in page.frames) or page.wait_for_timeout(10))
-    inner = next(frame for frame in page.frames if frame.url == path)
-    # not wait_for_function: the page's policy forbids the eval that it needs
-    until(lambda: inner.evaluate("Boolean(window.crowdElements) && document.readyState === 'complete'"))
-    return inner
 
 
 def test_two_people_label_a_job_to_its_end(live, enter, tmp_path) -> None:

@@ -1,0 +1,171 @@
+"""The portal's pages one after another: loaded ahead, taken back, gone on with elsewhere; codes; the keyboard."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+from service import SHOWN, TEAM, create, inside, until
+
+WORD = """<script src="https://assets.crowd.aws/crowd-html-elements.js"></script>
+<crowd-form><p>{{ task.input.source }}</p><crowd-input name="word" label="Word" required></crowd-input></crowd-form>"""
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+
+
+def words(live: Any, count: int, **options: Any) -> None:
+    create(live, "words", WORD, [{"source": f"text {n}"} for n in range(count)], title="Words", **options)
+
+
+def begin(page: Any) -> Any:
+    page.get_by_role("button", name="Start").click()
+    return inside(page)
+
+
+def text_of(page: Any) -> str:
+    return str(page.frame_locator(SHOWN).locator("p").first.inner_text())
+
+
+def submit(page: Any, word: str) -> None:
+    """Fill the page in, submit it, and wait until it is taken away."""
+    shown = page.locator(SHOWN).get_attribute("src")
+    inside(page)
+    page.frame_locator(SHOWN).get_by_label("Word").fill(word)
+    page.frame_locator(SHOWN).get_by_role("button", name="Submit").click()
+    until(lambda: page.evaluate("document.querySelector('iframe:not(.ahead)')?.getAttribute('src')") != shown)
+
+
+def ahead(page: Any) -> None:
+    """Wait until the page after the one in hand is loaded."""
+    until(lambda: page.evaluate("Boolean(ahead && ahead.ready && ahead.loaded)") or page.wait_for_timeout(10))
+
+
+def test_the_next_page_is_there_in_a_tenth_of_a_second(live, enter) -> None:
+    words(live, 8, workers_per_object=1)
+    page = enter("Ann")
+    begin(page)
+    for number in range(5):
+        ahead(page)
+        waiting = page.locator("iframe.ahead")
+        assert waiting.get_attribute("inert") is not None  # neither seen, nor reached by the keyboard
+        coming = waiting.get_attribute("src")
+        submit(page, f"word {number}")
+        assert page.locator(SHOWN).get_attribute("src") == coming
+    taken = page.evaluate("performance.getEntriesByName('next page').map((entry) => entry.duration)")
+    assert len(taken) == 5
+    assert sorted(taken)[2] < 100  # ms from the worker's submit to the next page, whole, on the screen
+    assert live.store.states("words")["answered"] == 5
+
+
+def test_the_last_page_can_be_changed(live, enter) -> None:
+    words(live, 3, workers_per_object=2)
+    page = enter("Ann")
+    begin(page)
+    assert page.get_by_role("button", name="Last page").is_hidden()
+    first = text_of(page)
+    submit(page, "wrong")
+    second = text_of(page)
+    page.frame_locator(SHOWN).get_by_label("Word").fill("begun")
+    page.get_by_role("button", name="Last page").click()
+    until(lambda: text_of(page) == first)
+    field = page.frame_locator(SHOWN).get_by_label("Word")
+    until(lambda: field.input_value() == "wrong")
+    page.get_by_role("button", name="Go on without a change").click()
+    until(lambda: text_of(page) == second)
+    page.get_by_role("button", name="Last page").click()
+    until(lambda: text_of(page) == first and field.input_value() == "wrong")
+    submit(page, "right")
+    until(lambda: text_of(page) == second)
+    assert page.frame_locator(SHOWN).get_by_label("Word").input_value() == "begun"  # as it was left
+    (given,) = live.store.answers("words", 1).values()
+    assert [answer.content for answer in given] == [{"word": "right"}]
+    history = live.store.events("words")
+    assert [(event.what, event.content) for event in history if event.content] == [
+        ("changed", {"word": "right"}), ("submitted", {"word": "wrong"}),
+    ]  # fmt: skip
+
+
+def test_what_was_begun_comes_back_on_another_device(live, enter) -> None:
+    words(live, 1, workers_per_object=1)
+    desk = enter("Ann")
+    begin(desk)
+    desk.frame_locator(SHOWN).get_by_label("Word").press_sequentially("half")
+    lease = desk.locator(SHOWN).get_attribute("src").rpartition("/")[2]
+    until(lambda: live.store.draft(lease) or desk.wait_for_timeout(50))
+    phone = enter("Ann", viewport={"width": 390, "height": 780}, has_touch=True, is_mobile=True)
+    begin(phone)
+    field = phone.frame_locator(SHOWN).get_by_label("Word")
+    until(lambda: field.input_value() == "half")
+    assert phone.evaluate("page.spent") > 0  # the time goes on, too
+    submit(phone, "whole")
+    until(lambda: live.store.job("words").ended)
+    assert live.store.draft(lease) is None
+
+
+def test_time_spent_counts_no_pause(live, enter) -> None:
+    words(live, 1, workers_per_object=1)
+    page = enter("Ann")
+    page.clock.install(time=time.time())
+    begin(page)
+    inner = inside(page)
+    for _ in range(3):
+        page.clock.run_for(20_000)
+        inner.evaluate("parent.postMessage({ type: 'crowd-activity' }, '*')")
+        page.wait_for_timeout(50)
+    page.clock.run_for(500_000)  # to the door, and back
+    inner.evaluate("parent.postMessage({ type: 'crowd-activity' }, '*')")
+    page.wait_for_timeout(50)
+    spent = page.evaluate("page.spent")
+    assert 85 < spent < 100  # a minute of work, and half a minute that counts of nearly nine
+
+
+def test_a_code_signs_somebody_in_once(live, enter, browser) -> None:
+    words(live, 1, workers_per_object=1)
+    code = live.store.issue_code(TEAM, time.time() + 600)
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(live.address)
+    page.get_by_role("heading", name="You aren't signed in").wait_for()
+    page.evaluate(AXE)
+    assert page.evaluate("axe.run(document).then((result) => result.violations.map((each) => each.id))") == []
+    page.get_by_label("Code").fill(code.lower().replace("-", " "))
+    page.get_by_label("Your name").fill("Cem")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Start Words").wait_for()
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("Code").fill(code)
+    page.get_by_label("Your name").fill("Dua")
+    page.keyboard.press("Enter")
+    page.get_by_role("alert").filter(has_text="was used already").wait_for()
+    assert [worker.name for worker in live.store.workers(TEAM)] == ["Cem"]
+    context.close()
+
+
+def test_a_job_is_done_with_the_keyboard_alone(live, enter) -> None:
+    words(live, 2, workers_per_object=1)
+    page = enter("Ann")
+    page.get_by_role("button", name="Start").focus()
+    page.keyboard.press("Enter")
+    for word in ("one", "two"):
+        inside(page)
+        shown = page.locator(SHOWN).get_attribute("src")
+        until(lambda: page.evaluate("document.activeElement?.tagName") == "IFRAME")
+        page.keyboard.press("Tab")
+        page.keyboard.type(word)
+        page.keyboard.press("Control+Enter")
+        until(lambda shown=shown: page.evaluate("page?.frame.getAttribute('src')") != shown)
+    page.get_by_role("heading", name="Nothing").first.wait_for()
+    assert [answer.content for answer in live.store.answers_after("words", 0)] == [{"word": "one"}, {"word": "two"}]
+
+
+def test_help_says_how_it_goes(live, enter, tmp_path) -> None:
+    words(live, 1, workers_per_object=1, description="Type a word that fits.")
+    page = enter("Ann")
+    begin(page)
+    page.get_by_role("button", name="Help").click()
+    page.get_by_role("dialog").get_by_text("Type a word that fits.").wait_for()
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run(document, { iframes: false }).then((result) => result.violations)")
+    assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
+    page.screenshot(path=tmp_path / "help.png")
+    page.keyboard.press("Escape")
+    assert page.get_by_role("dialog").count() == 0
