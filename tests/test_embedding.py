@@ -174,6 +174,39 @@ def test_every_kind_of_source_lists_the_same_pictures(tmp_path: Path, tiny: str,
     assert embed("s3://bucket/pool/", str(tmp_path / "store1"), model=tiny, s3=s3).run.known == 4
 
 
+def test_a_tar_shard_on_s3_costs_few_requests(
+    tmp_path: Path, tiny: str, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{number:02}.png" for number in np.random.default_rng(0).permutation(40)]  # in no order
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name in names:
+            content = picture(int(name[:2]))
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    storage.write_bytes("s3://bucket/a.tar", (tmp_path / "a.tar").read_bytes(), s3=s3)
+    size = (tmp_path / "a.tar").stat().st_size
+    monkeypatch.setattr("gandt.embedding.blocks.BLOCK", 4096)  # pictures lie across the ends of blocks
+    asked: list[str] = []
+
+    class Counting:
+        def get_object(self, **request: Any) -> Any:
+            asked.append(request.get("Range", "whole"))
+            return s3.get_object(**request)
+
+    one = embed(str(tmp_path / "a.tar"), str(tmp_path / "local"), model=tiny)
+    other = embed("s3://bucket/a.tar", str(tmp_path / "remote"), model=tiny, s3=Counting())
+    assert (other.items["status"] == "embedded").all() and len(other.items) == 40
+    np.testing.assert_array_equal(one.vectors, other.vectors)
+    assert one.items["sha256"].tolist() == other.items["sha256"].tolist()
+    assert [item.rpartition("#")[2] for item in one.items["item"]] == names  # read from front to back
+    assert len(asked) <= 1 + -(-size // 4096) and asked.count("whole") == 1
+    # one machine reads all of a shard
+    listed = [Listed(f"s3://b/{shard}.tar#{member}", 9, "", 512) for shard in range(30) for member in range(9)]
+    for entry_part in (part_of(listed, 1, 3), part_of(listed, 2, 3), part_of(listed, 3, 3)):
+        assert len(entry_part) % 9 == 0 and entry_part
+
+
 @pytest.mark.parametrize(
     ("content", "name", "sentence"),
     [
@@ -449,10 +482,10 @@ def test_memory_does_not_grow_with_the_pool(tmp_path: Path, tiny: str, monkeypat
     fill(tmp_path / "pool", 300)
     read, decode = sources.read, __import__("gandt.embedding.pipeline", fromlist=["decode"]).decode
 
-    def counting_read(listed: Listed, *, s3: Any = None) -> bytes:
+    def counting_read(listed: Listed, **options: Any) -> bytes:
         held.add(listed.item)
         most[0] = max(most[0], len(held))
-        return read(listed, s3=s3)
+        return read(listed, **options)
 
     def counting_decode(content: bytes, preprocessing: Any) -> Any:
         time.sleep(0.001)  # reading could run far ahead

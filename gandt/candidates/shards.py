@@ -122,8 +122,7 @@ class Exchange(Alone):
 
 def _missing(error: StorageError) -> bool:
     cause = error.__cause__
-    code = str(getattr(cause, "response", {}).get("Error", {}).get("Code", ""))
-    return isinstance(cause, FileNotFoundError) or code in ("404", "NoSuchKey")
+    return isinstance(cause, FileNotFoundError) or storage.error_code(cause) in ("404", "NoSuchKey")
 
 
 def as_text(values: Any) -> Array:

@@ -20,6 +20,7 @@ import numpy as np
 
 from gandt import storage
 from gandt.embedding import models, sources
+from gandt.embedding.blocks import Blocks
 from gandt.embedding.models import Features, Model
 from gandt.embedding.store import EMBEDDED, SET_ASIDE, EmbeddingStore, Record, Writer
 from gandt.errors import InputError, StorageError
@@ -227,11 +228,13 @@ def _embed(
         for sha, width, height in zip(embedded["sha256"], embedded["width"], embedded["height"], strict=True)
     }
 
+    blocks = Blocks(s3)
+
     def read(entry: sources.Listed) -> _Work:
         work = _Work(entry)
         with clock.time("read"):
             try:
-                work.content = sources.read(entry, s3=s3)
+                work.content = sources.read(entry, s3=s3, blocks=blocks)
                 work.sha256 = hashlib.sha256(work.content).hexdigest()
             except BadImageError as error:
                 work.reason, work.forbidden = str(error), isinstance(error, sources.ForbiddenError)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from gandt import storage, tables
+from gandt.embedding.blocks import Blocks
 from gandt.errors import InputError, StorageError
 from gandt.images import EXTENSIONS, BadImageError
 
@@ -54,7 +55,7 @@ class Listed:
 
 
 def list_source(source: str, *, column: str | None = None, s3: Any = None) -> list[Listed]:
-    """Return the items of a source, each once, sorted by address.
+    """Return the items of a source, each once, sorted by address (in a tar shard, by place).
 
     Parameters
     ----------
@@ -76,7 +77,16 @@ def list_source(source: str, *, column: str | None = None, s3: Any = None) -> li
     if not found:
         known = ", ".join(sorted(EXTENSIONS))
         raise InputError(f"there are no images in {source}; gandt looks for files ending in {known} or in no extension")
-    return [found[item] for item in sorted(found)]
+    return sorted(found.values(), key=_place)
+
+
+def _place(entry: Listed) -> tuple[str, int]:
+    """Sort by address; what lies in a tar shard in the shard's own order, so that it is read from front to back."""
+    return (entry.item, -1) if entry.offset < 0 else (_shard_of(entry.item), entry.offset)
+
+
+def _shard_of(item: str) -> str:
+    return item.partition(".tar#")[0] + ".tar"
 
 
 def _listed(source: str, column: str | None, s3: Any) -> Iterator[Listed]:
@@ -213,8 +223,8 @@ def _tar(shard: str, s3: Any) -> Iterator[Listed]:
             raise InputError(f"{shard} isn't a readable tar file ({error}); shards must be uncompressed") from error
 
 
-def read(listed: Listed, *, s3: Any = None) -> bytes:
-    """Return an item's content.
+def read(listed: Listed, *, s3: Any = None, blocks: Blocks | None = None) -> bytes:
+    """Return an item's content; of a tar shard on S3 by way of ``blocks``, so that neighbours share requests.
 
     Raises
     ------
@@ -227,9 +237,9 @@ def read(listed: Listed, *, s3: Any = None) -> bytes:
         raise BadImageError(listed.problem)
     if listed.size > MAX_BYTES:
         raise BadImageError(f"the file has {listed.size:,} bytes, more than the {MAX_BYTES:,} allowed")
-    uri = listed.item if listed.offset < 0 else listed.item.partition(".tar#")[0] + ".tar"
+    uri = listed.item if listed.offset < 0 else _shard_of(listed.item)
     if storage.is_s3(uri):
-        return _read_s3(uri, listed, s3)
+        return _read_s3(uri, listed, s3, blocks or Blocks(s3))
     try:
         facts = Path(uri).stat()
         if not stat.S_ISREG(facts.st_mode):
@@ -247,13 +257,14 @@ def read(listed: Listed, *, s3: Any = None) -> bytes:
         raise BadImageError(f"can't be read: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _read_s3(uri: str, listed: Listed, s3: Any) -> bytes:
-    part = {} if listed.offset < 0 else {"Range": f"bytes={listed.offset}-{listed.offset + listed.size - 1}"}
+def _read_s3(uri: str, listed: Listed, s3: Any, blocks: Blocks) -> bytes:
     if not listed.size:
         return b""
     try:
         with storage.explained("read", uri):
-            content, answer = storage.get(uri, s3=s3, limit=MAX_BYTES, **part)
+            if listed.offset >= 0:
+                return blocks.read(uri, listed.offset, listed.size)
+            content, answer = storage.get(uri, s3=s3, limit=MAX_BYTES)
             if answer["ContentLength"] > MAX_BYTES:
                 raise BadImageError(
                     f"the object has {answer['ContentLength']:,} bytes, more than the {MAX_BYTES:,} allowed"
@@ -289,10 +300,12 @@ def parse_shard(text: str) -> tuple[int, int]:
 def part_of(listed: list[Listed], number: int, of: int) -> list[Listed]:
     """Return the shard ``number`` (from 1) of ``of``: a share of the listing with about the same bytes as the others.
 
-    An item's bucket (of 4,096) is a hash of its address; buckets go, biggest first, to the shard that has least. So
-    every machine that sees the same listing computes the same shares, and no two shares have an item in common.
+    An item's bucket (of 4,096) is a hash of its address, or of its tar shard's on S3; buckets go, biggest first, to
+    the shard that has least. So every machine that sees the same listing computes the same shares, and no two shares
+    have an item in common.
     """
-    buckets = np.array([bucket(entry.item) for entry in listed], np.int64)
+    names = [_shard_of(entry.item) if _in_remote_tar(entry) else entry.item for entry in listed]
+    buckets = np.array([bucket(name) for name in names], np.int64)
     loads = np.bincount(buckets, [max(entry.size, 0) + 1 for entry in listed], _BUCKETS)
     owner, totals = np.zeros(_BUCKETS, np.int64), np.zeros(of)
     for each in np.lexsort((np.arange(_BUCKETS), -loads)):
@@ -300,6 +313,10 @@ def part_of(listed: list[Listed], number: int, of: int) -> list[Listed]:
         totals[owner[each]] += loads[each]
     mine = owner[buckets] == number - 1
     return [entry for entry, is_mine in zip(listed, mine, strict=True) if is_mine]
+
+
+def _in_remote_tar(entry: Listed) -> bool:
+    return entry.offset >= 0 and storage.is_s3(entry.item)
 
 
 def bucket(item: str) -> int:
