@@ -1,12 +1,19 @@
 """Lambdas from local files: called as AWS calls them, and their misfortunes told apart."""
 
+import base64
+import http.server
+import json
+import threading
+import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 
+import boto3
 import pytest
+from botocore.config import Config
 
 from gandt.errors import FunctionError, InputError
-from gandt.service.functions import LocalFunction
+from gandt.service.functions import LocalFunction, RemoteFunction
 
 Make = Callable[..., LocalFunction]
 
@@ -94,3 +101,59 @@ def test_a_file_that_can_t_be_loaded_says_why(make: Make, tmp_path: Path) -> Non
         function.invoke({})
     with pytest.raises(InputError, match="there is no Lambda at"):
         LocalFunction("absent", str(tmp_path / "absent.py"))
+
+
+def test_a_process_has_no_more_memory_than_it_is_given(make: Make) -> None:
+    function = make("return [len(bytearray(event)), context.memory_limit_in_mb]", memory=400)
+    with pytest.raises(FunctionError, match="raised MemoryError: .*400 MiB.*--memory") as caught:
+        function.invoke(500 << 20)
+    assert "bytearray(event)" in caught.value.traceback
+    assert function.invoke(10 << 20) == [10 << 20, "400"]
+
+
+def test_what_is_printed_is_kept_in_a_log(tmp_path: Path) -> None:
+    (tmp_path / "f.py").write_text("def lambda_handler(event, context):\n    print(event)\n")
+    log = tmp_path / "logs" / "f.log"
+    for text in ("first", "second"):
+        with LocalFunction("f", str(tmp_path / "f.py"), log=str(log)) as function:
+            function.invoke(text)
+            assert function.console(6).endswith(text[-5:] + "\n")
+    assert log.read_text() == "first\nsecond\n"
+
+
+class Aws(http.server.BaseHTTPRequestHandler):
+    """Answers as AWS Lambda's Invoke does."""
+
+    def do_POST(self) -> None:
+        event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        error = event == "raise"
+        trace = {"errorType": "KeyError", "errorMessage": "'x'", "stackTrace": ["  File f.py, line 1\n"]}
+        body = json.dumps(trace if error else [self.path, event]).encode()
+        self.send_response(200)
+        self.send_header("X-Amz-Log-Result", base64.b64encode(b"printed").decode())
+        if error:
+            self.send_header("X-Amz-Function-Error", "Unhandled")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_lambda_in_aws_is_invoked_by_its_arn(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = http.server.HTTPServer(("127.0.0.1", 0), Aws)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", f"http://127.0.0.1:{server.server_port}")
+    arn = "arn:aws:lambda:eu-west-1:111122223333:function:SageMaker-pre:live"
+    function = RemoteFunction(arn)
+    path, event = function.invoke({"a": 1})
+    assert urllib.parse.unquote(path) == f"/2015-03-31/functions/{arn}/invocations"
+    assert (event, function.console()) == ({"a": 1}, "printed")
+    with pytest.raises(FunctionError, match="raised KeyError: 'x'") as caught:
+        function.invoke("raise")
+    assert caught.value.traceback == "  File f.py, line 1\n\nprinted"
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(FunctionError, match="can't be called.*--function"):
+        RemoteFunction(arn, boto3.client("lambda", config=Config(retries={"total_max_attempts": 1}))).invoke({})

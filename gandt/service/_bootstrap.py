@@ -7,6 +7,7 @@ function prints stays on stdout and stderr, where the owner of the job can read 
 import importlib.util
 import json
 import os
+import resource
 import sys
 import time
 import traceback
@@ -57,8 +58,12 @@ def load(path: str, handler: str) -> Callable[[Any, Context], Any]:
     return function
 
 
-def main(path: str, handler: str, channel: int) -> None:
-    """Answer one event a line until stdin closes; the first line out says whether the file could be loaded."""
+def main(path: str, handler: str, channel: int, memory: int) -> None:
+    """Answer one event a line until stdin closes; the first line out says whether the file could be loaded.
+
+    ``memory`` is the limit of the address space in MiB.
+    """
+    resource.setrlimit(resource.RLIMIT_AS, (memory << 20, memory << 20))
     calls = os.fdopen(os.dup(0), "r", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the function can't swallow events by reading stdin
     with os.fdopen(channel, "w", encoding="utf-8") as results:
@@ -86,4 +91,4 @@ def main(path: str, handler: str, channel: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -1,10 +1,11 @@
-"""Lambda functions run from a local file, each in a process of its own with an environment of its own.
+"""Lambda functions: from a local file, each in a process and an environment of its own, or AWS's real ones.
 
 The same handler file that is deployed to AWS is called with the same event and a true context object; its prints
 are kept for the owner of the job. A process stays warm between events, as Lambda's do, and is started afresh after
 a time-out or a crash.
 """
 
+import base64
 import json
 import os
 import select
@@ -18,12 +19,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from gandt import storage
 from gandt.errors import FunctionError, InputError
 
 # Lambda's synchronous limit on an event and on a response.
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 PAYLOAD_LIMIT = 6 * 1024 * 1024
 
+LOG_LIMIT = 20_000_000  # bytes of a log that is gone on with
 _BOOTSTRAP = Path(__file__).with_name("_bootstrap.py")
 
 
@@ -50,6 +53,10 @@ class LocalFunction:
         The handler's environment variables; nothing but ``PATH`` is taken over from this process.
     seconds : float
         Time limit of one call, start included on the first.
+    memory : int
+        Limit of the process's address space in MiB, libraries included; beyond it the handler meets a MemoryError.
+    log : str, optional
+        File that what is printed is added to; by default a temporary one.
 
     Raises
     ------
@@ -65,22 +72,25 @@ class LocalFunction:
         *,
         environment: Mapping[str, str] | None = None,
         seconds: float = 30.0,
+        memory: int = 3008,
+        log: str | None = None,
     ) -> None:
         if not Path(path).is_file():
             raise InputError(f"there is no Lambda at {path}; give the path of its Python file")
         self.name, self.path, self.handler, self.seconds = name, str(Path(path).resolve()), handler, seconds
+        self.memory = memory
         self.arn = f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
         self._environment = {
             "PATH": os.environ.get("PATH", ""),
             "PYTHONUNBUFFERED": "1",
             "AWS_LAMBDA_FUNCTION_NAME": name,
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory),
             "AWS_EC2_METADATA_DISABLED": "true",
             **(environment or {}),
         }
         self._process: subprocess.Popen[str] | None = None
         self._results: IO[bytes] | None = None
-        self._console = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 (closed in close)
+        self._console: IO[bytes] = tempfile.TemporaryFile() if log is None else _log_file(Path(log))
         self._unread = b""
         self._one = threading.Lock()  # as one instance of a Lambda, it takes one event at a time
 
@@ -115,10 +125,11 @@ class LocalFunction:
             )
         return answer["result"]
 
-    def console(self) -> str:
-        """Return everything the handler has printed so far."""
-        self._console.seek(0)
-        return self._console.read()
+    def console(self, most: int = 100_000) -> str:
+        """Return what the handler has printed, of more than ``most`` bytes the end."""
+        number = self._console.fileno()
+        size = os.fstat(number).st_size
+        return os.pread(number, most, max(0, size - most)).decode("utf-8", "replace")
 
     def close(self) -> None:
         """End the process; a later call starts it again."""
@@ -140,7 +151,7 @@ class LocalFunction:
         read, write = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, str(_BOOTSTRAP), self.path, self.handler, str(write)],
+                [sys.executable, str(_BOOTSTRAP), self.path, self.handler, str(write), str(self.memory)],
                 stdin=subprocess.PIPE,
                 stdout=self._console,
                 stderr=subprocess.STDOUT,
@@ -176,9 +187,10 @@ class LocalFunction:
         return message
 
     def _raised(self, error: Mapping[str, Any]) -> FunctionError:
-        return FunctionError(
-            f"Lambda {self.name} raised {error['errorType']}: {error['errorMessage']}", "".join(error["stackTrace"])
-        )
+        message = f"Lambda {self.name} raised {error['errorType']}: {error['errorMessage']}"
+        if error["errorType"] == "MemoryError":
+            message += f" (it has {self.memory} MiB; give it more with --memory)"
+        return FunctionError(message, "".join(error["stackTrace"]))
 
     def _died(self) -> FunctionError:
         code = self._process.wait() if self._process else None
@@ -195,3 +207,63 @@ class LocalFunction:
         if self._results is not None:
             self._results.close()
             self._results = None
+
+
+class RemoteFunction:
+    """A Lambda function in AWS, invoked through boto3.
+
+    Parameters
+    ----------
+    arn : str
+        Its ARN, with or without a version or alias.
+    client : optional
+        boto3 Lambda client; by default one for the ARN's region, with the environment's credentials.
+    """
+
+    def __init__(self, arn: str, client: Any = None) -> None:
+        self.arn, self._client, self._tail = arn, client, ""
+        self._one = threading.Lock()
+
+    def invoke(self, event: Any) -> Any:
+        """Call the function with ``event`` (any JSON value) and return what it returns.
+
+        Raises
+        ------
+        FunctionError
+            When it raises (``traceback`` holds its own), or can't be called.
+        """
+        with self._one:
+            if self._client is None:
+                config = storage.client_config(read_timeout=900)
+                self._client = storage.session().client("lambda", region_name=self.arn.split(":")[3], config=config)
+        try:
+            answer = self._client.invoke(FunctionName=self.arn, Payload=json.dumps(event), LogType="Tail")
+            payload = json.loads(answer["Payload"].read() or b"null")
+        except Exception as error:
+            if not isinstance(error, ValueError) and not type(error).__module__.startswith(("botocore", "boto3")):
+                raise
+            raise FunctionError(
+                f"Lambda {self.arn} can't be called ({error}); check that it is there and may be invoked, "
+                "or run it from its file with --function"
+            ) from error
+        self._tail = base64.b64decode(answer.get("LogResult", "")).decode("utf-8", "replace")
+        if "FunctionError" in answer:
+            described = payload if isinstance(payload, dict) else {"errorMessage": str(payload)}
+            trace = described.get("stackTrace") or []
+            raise FunctionError(
+                f"Lambda {self.arn} raised {described.get('errorType', 'an error')}: {described.get('errorMessage')}",
+                "".join(map(str, trace)) + ("\n" + self._tail if self._tail else ""),
+            )
+        return payload
+
+    def console(self) -> str:
+        """Return the end of the last call's log, as far as AWS tells it (4 kB)."""
+        return self._tail
+
+
+def _log_file(path: Path) -> IO[bytes]:
+    """Open a log to add to; one that has grown large is put aside first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > LOG_LIMIT:
+        path.replace(path.with_suffix(".old.log"))
+    return path.open("ab+")
