@@ -4,12 +4,14 @@
 
     python benchmarks/candidates.py quality ../shared/data/clothing     # a folder per class
     python benchmarks/candidates.py decision ../shared/data/clothing
+    python benchmarks/candidates.py calibration ../shared/data/clothing
     python benchmarks/candidates.py duplicates ../shared/data/clothing
     python benchmarks/candidates.py speed --rows 1000000
 
 ``quality``: 20 draws of 5 seeds per class; each class is looked for on its own in the rest of the pool. ``decision``:
-3 wanted classes at a time, recall and share kept by the default decision. ``speed``: seconds of every rule against
-the machine's own matrix product, and g-and-t's rule against the same in scipy and pandas.
+3 wanted classes at a time, recall and share kept by the default decision. ``calibration``: what rule classifier's
+probabilities are worth. ``speed``: seconds of every rule against the machine's own matrix product (with ``--device
+cuda`` the GPU's), and g-and-t's rule against the same in scipy and pandas.
 """
 
 import argparse
@@ -28,7 +30,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import trim_mean
 
 from gandt import EmbeddingStore, embed, filter_by_similarity
-from gandt.candidates import classifier, spread
+from gandt.candidates import classifier, devices, spread
 from gandt.candidates.duplicates import near_pairs
 from gandt.candidates.rules import RULES, centred, centred_products, pool_mean, product_chunks, unit
 from gandt.candidates.trimmed import count_threshold, farther_than_other
@@ -163,6 +165,37 @@ def decision(folder: str, draws: int, wanted: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def calibration(folder: str, draws: int) -> pd.DataFrame:
+    """Return what rule classifier's probabilities say and what is true, by seeds per class."""
+    rows = []
+    with tempfile.TemporaryDirectory() as work:
+        store = embed(folder, f"{work}/store", device="cpu")
+        items = store.items.loc[store.items["status"] == "embedded", "item"].tolist()
+        labels, vectors = np.array([Path(item).parent.name for item in items]), store.vectors
+        places = store.rows(items)
+        for count in (3, 5, 10, 20):
+            rng, said, true = np.random.default_rng(0), [], []
+            for _ in range(draws):
+                for label in np.unique(labels):
+                    seeds = rng.choice(np.flatnonzero(labels == label), count, replace=False)
+                    found = RULES["classifier"](vectors, [np.sort(places[seeds])]).probabilities
+                    rest = np.setdiff1d(np.arange(len(labels)), seeds)
+                    said.append(found[places[rest], 0])
+                    true.append(labels[rest] == label)
+            chance, right = np.concatenate(said).astype(float), np.concatenate(true)
+            tenth = np.minimum((chance * 10).astype(int), 9)
+            gaps = [abs((chance - right)[tenth == each].sum()) for each in range(10)]
+            row = {"seeds per class": count, "share said": chance.mean(), "true share": right.mean()}
+            row |= {
+                "Brier score": ((chance - right) ** 2).mean(),
+                "of the share alone": right.mean() * (1 - right.mean()),
+            }
+            row |= {"calibration error": sum(gaps) / len(right), "true where 90 % is said": right[chance >= 0.9].mean()}
+            rows.append(row)
+            print(rows[-1], flush=True)
+    return pd.DataFrame(rows)
+
+
 def duplicates(folder: str) -> pd.DataFrame:
     """Return how alike a photograph stays to itself after a change, in quantiles over 100 photographs."""
 
@@ -256,21 +289,21 @@ def original(vectors: Array, seeds: dict[str, Array], other: str) -> Array:
     return frame.drop(columns=other).gt(frame[other], axis=0).sum(axis=1).to_numpy()
 
 
-def speed(rows: int, dim: int, seed_count: int) -> pd.DataFrame:
-    found = []
+def speed(rows: int, dim: int, seed_count: int, place: str) -> pd.DataFrame:
+    found, device = [], devices.choose(place)
     with tempfile.TemporaryDirectory() as work:
         store = big_store(f"{work}/store", rows, dim)
         vectors, rng = store.vectors, np.random.default_rng(1)
-        a, b = rng.random((4096, dim), np.float32), rng.random((dim, seed_count), np.float32)
+        a, b = (device.put(rng.random(shape, np.float32)) for shape in ((4096, dim), (dim, seed_count)))
         a @ b
-        rate = 2 * 4096 * dim * seed_count / best_of(lambda: a @ b, 8) / 1e9
+        rate = 2 * 4096 * dim * seed_count / best_of(lambda: device.get((a @ b)[:1]), 8) / 1e9
         found.append({"what": f"this machine's sgemm, 4,096 x {dim} x {seed_count}", "seconds": None, "GFLOP/s": rate})
         centre = pool_mean(vectors)
         targets = unit(np.asarray(vectors[np.sort(rng.choice(rows, seed_count, replace=False))]) - centre)
 
         def products() -> None:
-            for _, block in product_chunks(vectors, centre, targets):
-                block.max(axis=1)
+            for _, block in product_chunks(vectors, centre, targets, device):
+                device.get(device.largest(block))
 
         seconds = best_of(products)
         share = (rows * cpu_of(lambda: a @ b, 8) / 4096) / cpu_of(products)
@@ -296,7 +329,7 @@ def speed(rows: int, dim: int, seed_count: int) -> pd.DataFrame:
             found.append(
                 {
                     "what": f"rule {rule}, {seed_count} seeds of 10 labels",
-                    "seconds": best_of(lambda rule=rule: RULES[rule](vectors, seeds), 1),
+                    "seconds": best_of(lambda rule=rule: RULES[rule](vectors, seeds, device=device), 1),
                     "GFLOP/s": None,
                 }
             )
@@ -313,7 +346,8 @@ def speed(rows: int, dim: int, seed_count: int) -> pd.DataFrame:
         counts = farther_than_other(scores, 9)
         quick = time.perf_counter() - start
         same = float((counts == expected).mean())
-        assert count_threshold(expected, 9, 0.1) == count_threshold(counts, 9, 0.1)
+        thresholds = [count_threshold(np.bincount(each, minlength=10), 0.1) for each in (expected, counts)]
+        assert thresholds[0] == thresholds[1]
         found.append(
             {"what": f"g-and-t's computation in scipy and pandas, {some:,} rows", "seconds": slow, "GFLOP/s": None}
         )
@@ -332,7 +366,7 @@ def speed(rows: int, dim: int, seed_count: int) -> pd.DataFrame:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("quality", "decision", "duplicates"):
+    for name in ("quality", "decision", "calibration", "duplicates"):
         command = commands.add_parser(name)
         command.add_argument("folder", help="a folder per class")
         command.add_argument("--draws", type=int, default=20)
@@ -344,6 +378,7 @@ def main() -> None:
     command.add_argument("--rows", type=int, default=1_000_000)
     command.add_argument("--dim", type=int, default=1280)
     command.add_argument("--seeds", type=int, default=1000)
+    command.add_argument("--device", default="cpu", help="cpu or cuda")
     options = parser.parse_args()
     if options.command != "speed":
         remember_whitening()
@@ -351,10 +386,12 @@ def main() -> None:
         table = quality(options.folder, options.models, options.draws, options.seeds, options.rules)
     elif options.command == "duplicates":
         table = duplicates(options.folder)
+    elif options.command == "calibration":
+        table = calibration(options.folder, options.draws)
     elif options.command == "decision":
         table = decision(options.folder, options.draws, options.wanted)
     else:
-        table = speed(options.rows, options.dim, options.seeds)
+        table = speed(options.rows, options.dim, options.seeds, options.device)
     print(
         table.to_markdown(index=False, floatfmt=".3f")
         if hasattr(table, "to_markdown") and _tabulate()
