@@ -3,9 +3,10 @@
 Run: python benchmarks/redundancy.py [--data ../shared/data/crowd] [--jobs 3] [--chart docs/redundancy.svg]
 
 Each item's real answers come in a random order; every curve is a mean over ``jobs`` orders. Fixed redundancy takes the
-first k answers of every item, consolidated by majority vote or by the default; asking until sure starts with two and
-asks on by gandt.consensus.redundancy, one answer a round, at most nine in all. For the digits (real images, simulated
-workers of accuracy .7) a classifier learned from the answers so far speaks as well.
+first k answers of every item, consolidated by majority vote or by the default. Asking until each is sure starts with
+two and asks on by gandt.consensus.redundancy, one answer a round, at most nine in all; until all are sure together
+starts with one and asks about a tenth of the items each round. For the digits (real images, simulated workers of
+accuracy .7) a classifier learned from one answer per item speaks as well.
 """
 
 import argparse
@@ -19,7 +20,8 @@ from gandt.consensus import consolidate
 from gandt.consensus.redundancy import replay
 
 TARGETS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
-Curve = list[tuple[float, float]]
+Curve = list[tuple[float, float]]  # judgements per item, accuracy
+Stops = list[tuple[float, float, float]]  # expected accuracy wanted, judgements per item, accuracy
 
 
 def mean_curve(runs: list[pd.DataFrame]) -> Curve:
@@ -27,7 +29,9 @@ def mean_curve(runs: list[pd.DataFrame]) -> Curve:
     return list(zip(table["judgements"], table["accuracy"], strict=True))
 
 
-def curves(answers: pd.DataFrame, truth: dict[str, str], jobs: int, classifier: bool = False) -> dict[str, Curve]:
+def curves(
+    answers: pd.DataFrame, truth: dict[str, str], jobs: int, classifier: bool = False
+) -> tuple[dict[str, Curve], Stops]:
     seeds = range(jobs)
     fixed = {
         f"fixed, {name}": mean_curve(
@@ -44,11 +48,20 @@ def curves(answers: pd.DataFrame, truth: dict[str, str], jobs: int, classifier: 
             found.append((float(end["judgements"]), float(end["accuracy"])))
         return sorted(found)
 
-    fixed["until sure"] = until_sure()
+    fixed["until each is sure"] = until_sure()
+    paths = [replay(answers, truth, overall=0.999, start=1, per_round=1, seed=seed) for seed in seeds]
+    fixed["until all are sure"] = mean_curve(paths)
+    stops = []
+    for target in TARGETS:
+        ends = [
+            path[((path["expected"] >= target) & (path.index > 0)) | (path.index == path.index[-1])].iloc[0]
+            for path in paths
+        ]
+        stops.append((target, *(float(pd.DataFrame(ends)[name].mean()) for name in ("judgements", "accuracy"))))
     if classifier:
         voice = digits_voice(answers)
-        fixed["until sure, with a classifier"] = until_sure(classifier=voice, start=1, least=2)
-    return fixed
+        fixed["with a classifier"] = until_sure(classifier=voice, start=1, least=2)
+    return fixed, stops
 
 
 def digits(workers: int = 30, each: int = 9) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -83,16 +96,25 @@ def digits_voice(answers: pd.DataFrame) -> pd.DataFrame:
 
 
 def needed(curve: Curve, accuracy: float) -> float:
-    """Judgements per item at which the curve first reaches ``accuracy``, its points joined by lines; or NaN."""
-    for (x0, y0), (x1, y1) in zip([curve[0], *curve], curve, strict=False):
-        if y1 >= accuracy:
+    """Judgements per item at which the curve reaches ``accuracy``, its points joined by lines; or NaN.
+
+    A single point above it may be luck, so the next one must lie above it as well.
+    """
+    following = [*curve[1:], curve[-1]]
+    for (x0, y0), (x1, y1), (_, y2) in zip([curve[0], *curve], curve, following, strict=False):
+        if min(y1, y2) >= accuracy:
             return x1 if y1 == y0 else x0 + (x1 - x0) * max(accuracy - y0, 0) / (y1 - y0)
     return float("nan")
 
 
 def chart(all_curves: dict[str, dict[str, Curve]]) -> str:
     """Draw small multiples as SVG: judgements per item across, accuracy up."""
-    colours = {"fixed, majority": "#999999", "fixed, default": "#1f77b4", "until sure": "#d62728"}
+    colours = {
+        "fixed, majority": "#999999",
+        "fixed, default": "#1f77b4",
+        "until each is sure": "#ff9f4a",
+        "until all are sure": "#d62728",
+    }
     wide, high, columns, pad = 260, 200, 4, 34
     rows = -(-len(all_curves) // columns)
     parts = [
@@ -125,7 +147,7 @@ def chart(all_curves: dict[str, dict[str, Curve]]) -> str:
                 cx, cy = at(x, y).split(",")
                 parts.append(f'<circle cx="{cx}" cy="{cy}" r="2.2" fill="{colour}"/>')
     x = pad
-    for label in [*colours, "until sure, with a classifier"]:
+    for label in [*colours, "with a classifier"]:
         y = high * rows + 18
         parts.append(
             f'<circle cx="{x}" cy="{y - 4}" r="4" fill="{colours.get(label, "#2ca02c")}"/>'
@@ -146,37 +168,37 @@ def main() -> None:
     parser.add_argument("--chart", type=Path)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    found = {}
+    found: dict[str, dict[str, Curve]] = {}
+    stops: dict[str, Stops] = {}
     for path in sorted(options.data.glob("*.truth.csv")):
         name = path.name.removesuffix(".truth.csv")
         truth = pd.read_csv(path, dtype=str)
         answers = pd.read_csv(path.with_name(f"{name}.answers.csv"), dtype=str)
-        found[name] = curves(answers, dict(zip(truth["task"], truth["label"], strict=True)), options.jobs)
-    found["digits (simulated workers)"] = curves(*digits(), options.jobs, classifier=True)
+        known = dict(zip(truth["task"], truth["label"], strict=True))
+        found[name], stops[name] = curves(answers, known, options.jobs)
+    name = "digits (simulated workers)"
+    found[name], stops[name] = curves(*digits(), options.jobs, classifier=True)
 
-    titles = (
-        "set",
-        "fixed 5, majority",
-        "fixed 5, default",
-        "as good as fixed-5 majority",
-        "as fixed-5 default",
-        "voice",
+    ways = ("until each is sure", "until all are sure", "with a classifier")
+    print(
+        f"| set | fixed 5, majority | fixed 5, default | {' | '.join(ways)} | until all are sure, for the default's |"
     )
-    print("| " + " | ".join(titles) + " |")
-    print("|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|")
     for name, own in found.items():
         five, ours = ((own[key] + [own[key][-1]] * 5)[4] for key in ("fixed, majority", "fixed, default"))
         cells = []
-        for key, wanted in (("until sure", five), ("until sure", ours), ("until sure, with a classifier", five)):
+        for key, wanted in (*((key, five) for key in ways), ("until all are sure", ours)):
             judgements = needed(own[key], wanted[1]) if key in own else float("nan")
-            share = (
-                f"{judgements:.2f} a piece, {judgements / wanted[0]:.0%}" if judgements == judgements else "not reached"
-            )
+            share = f"{judgements:.2f}, {judgements / wanted[0]:.0%}" if judgements == judgements else "not reached"
             cells.append(share if key in own else "–")
         print(f"| {name} | {five[1]:.3f} at {five[0]:.2f} | {ours[1]:.3f} | " + " | ".join(cells) + " |", flush=True)
-    print("\n| set | " + " | ".join(f"target {target:g}" for target in TARGETS) + " |\n|---|" + "---|" * len(TARGETS))
+    head = "\n| set | " + " | ".join(f"{target:g}" for target in TARGETS) + " |\n|---|" + "---|" * len(TARGETS)
+    print(f"\nTarget of each label:\n{head}")
     for name, own in found.items():
-        print(f"| {name} | " + " | ".join(f"{y:.3f} at {x:.2f}" for x, y in own["until sure"]) + " |")
+        print(f"| {name} | " + " | ".join(f"{y:.3f} at {x:.2f}" for x, y in own["until each is sure"]) + " |")
+    print(f"\nExpected accuracy of all labels:\n{head}")
+    for name, stop in stops.items():
+        print(f"| {name} | " + " | ".join(f"{y:.3f} at {x:.2f}" for _, x, y in stop) + " |")
     if options.chart:
         options.chart.write_text(chart(found), encoding="utf-8")
 

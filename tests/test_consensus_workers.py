@@ -154,6 +154,28 @@ def test_asking_until_sure_is_cheaper_than_fixed_redundancy(shared: Path) -> Non
     assert sure["judgements"] < 0.6 * fixed["judgements"]
 
 
+def test_asking_until_all_are_sure_together_is_cheaper_still(shared: Path) -> None:
+    answers, truth = load(shared, "ms")
+    fixed = replay(answers, truth, target=None, start=5, cap=5, method="majority").iloc[-1]
+    path = replay(answers, truth, overall=0.999, start=1, per_round=1)
+    cheap = path[path["judgements"] <= 0.45 * fixed["judgements"]].iloc[-1]
+    assert cheap["accuracy"] > fixed["accuracy"] + 0.03
+    assert path["accuracy"].iloc[-1] > cheap["accuracy"]
+
+
+def test_the_most_doubtful_come_first_until_all_are_sure_together() -> None:
+    answers, _ = simulate(items=100, each=2)
+    result = consolidate(answers, categories=CATEGORIES)
+    plan = next_round(result, overall=0.99, share=0.05)
+    assert (plan["decision"] == "ask").sum() == 5
+    doubtful = plan[plan["decision"].isin(["ask", "later"])]
+    assert doubtful["confidence"].iloc[:5].max() <= doubtful["confidence"].iloc[5:].min()
+    enough = next_round(result, overall=0.5)
+    assert enough["ask"].sum() == 0 and "enough" in set(enough["decision"])
+    with pytest.raises(InputError, match="overall accuracy 2"):
+        next_round(result, overall=2)
+
+
 def test_sets_of_labels_with_none_as_an_answer() -> None:
     rows = [("both", worker, label) for worker in "abcd" for label in ("cat", "dog")]
     rows += [("empty", worker, "none") for worker in "abcd"]

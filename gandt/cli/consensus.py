@@ -92,6 +92,10 @@ def consensus(
     ] = None,
     cap: Annotated[int, typer.Option(help="With --next: most answers per item.")] = 9,
     per_round: Annotated[int, typer.Option(help="With --next: most workers to ask in one round.")] = 2,
+    overall: Annotated[
+        float | None,
+        typer.Option(help="With --next: ask the most doubtful tenth until all labels together are so accurate."),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Turn answers into labels: one label, confidence and status per item.
@@ -121,7 +125,8 @@ def consensus(
             result = _consolidate(answers, gold, items, exclude=[*left_out, *named], **options)
     write_table(result.labels, out)
     if ask_next:
-        write_table(next_round(result, target=target, cap=cap, per_round=per_round, least=min_answers), ask_next)
+        rule: dict[str, Any] = {"target": target, "cap": cap, "per_round": per_round, "overall": overall}
+        write_table(next_round(result, least=min_answers, **rule), ask_next)
     if workers:
         write_table(result.workers, workers)
     counts = result.labels["status"].value_counts()

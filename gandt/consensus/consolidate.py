@@ -163,7 +163,7 @@ def consolidate(
 
     Notes
     -----
-    Ties go to the class that is likelier in the whole job, then to the earlier class.
+    Ties go to the class with the most answers in the whole job, then to the earlier class.
     """
     if method not in METHODS:
         raise InputError(f"there is no consensus method {method!r}; choose one of {', '.join(METHODS)}")
@@ -228,9 +228,9 @@ def warn_unless_converged(fits: Sequence[Fit], method: str) -> None:
         )
 
 
-def best(probabilities: Floats) -> npt.NDArray[np.int64]:
-    """Pick each row's likeliest class; ties go to the class with more probability over all rows, then the earlier."""
-    order = np.argsort(-probabilities.sum(axis=0).round(9), kind="stable")
+def best(probabilities: Floats, votes: Floats) -> npt.NDArray[np.int64]:
+    """Pick each row's likeliest class; ties go to the class with more ``votes`` over all rows, then the earlier."""
+    order = np.argsort(-votes.sum(axis=0), kind="stable")
     # rounding makes ties that arithmetic only just missed
     return np.asarray(order[np.argmax(probabilities[:, order].round(9), axis=1)])
 
@@ -254,7 +254,7 @@ def _labels(
     answered = total > 0
     if not classes:
         votes, probabilities, classes = np.zeros((len(total), 1)), np.zeros((len(total), 1)), ("",)
-    chosen = best(probabilities)
+    chosen = best(probabilities, votes[:, : len(classes)])
     return pd.DataFrame(
         {
             "item": crowd.items[kept],

@@ -29,10 +29,10 @@ from gandt.consensus.em import Limits, maximise
 
 _ACCURACY = 0.8  # of workers nothing is known of, worth ``_CROWD`` answers
 _CROWD = 10.0
-_PRIOR = 1.0  # pseudo-items per class
+_PRIOR = 5.0  # pseudo-items per class
 _SHARES = 0.3  # pull of the class shares to those of the votes, as a share of the items
-_ROW = 6.0
-_WORKER = 6.0
+_ROW = 8.0
+_WORKER = 10.0
 _CLASS = 500.0
 _CONFUSION = 10.0  # pseudo-errors, spread evenly, per row of E
 _CLUE = 0.2

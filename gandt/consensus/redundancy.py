@@ -8,12 +8,21 @@ ask in rounds of one or two workers, and after each round ask on only where the 
 * ``split``: if further answers fall like those so far, the item won't be sure at the cap either. People don't agree on
   it; more of them won't help. Look at it, or mend the question.
 * ``capped``: it has had as many answers as it may have.
+
+Or ask until the labels are sure *altogether*: begin with one answer per item, and in each round ask about the share of
+the items where it is worth most, until their mean confidence reaches the accuracy wanted. An answer's worth is the
+label's doubt times what one more of n correlated answers counts for, (1 - p) / (1 + (n - 1) ρ); split items come last.
+Then, besides,
+
+* ``later``: doubtful, but not among those most worth asking about in this round.
+* ``enough``: all labels together are as sure as was wanted.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from gandt.consensus.consolidate import Consensus, consolidate
@@ -34,6 +43,8 @@ def next_round(
     least: int = 2,
     price: float = 0.0,
     value: float | None = None,
+    overall: float | None = None,
+    share: float = 0.1,
 ) -> pd.DataFrame:
     """Say for each item whether to ask on, and how many workers.
 
@@ -54,11 +65,16 @@ def next_round(
     value : float, optional
         What it is worth that one label is right. With it an item whose next answers are worth less than their price is
         left as ``capped``; without it only the target counts.
+    overall : float, optional
+        Expected accuracy of all labels together at which to stop. Until then the items most worth it are asked.
+    share : float
+        With ``overall``, the share of the items to ask about in one round, at most.
 
     Returns
     -------
     pd.DataFrame
-        item, decision, ask (workers), answers, confidence, price; the most uncertain first within each decision.
+        item, decision, ask (workers), answers, confidence, price; the most uncertain first within each decision (with
+        ``overall``, those most worth it).
 
     Raises
     ------
@@ -67,6 +83,8 @@ def next_round(
     """
     if not 0 < target < 1 or cap < 1 or per_round < 1:
         raise InputError(f"target {target} must lie between 0 and 1, cap {cap} and per_round {per_round} be 1 or more")
+    if not 0 < share <= 1 or not 0 < (overall or 0.5) < 1:
+        raise InputError(f"the overall accuracy {overall} and the share {share} of a round must lie between 0 and 1")
     labels = consensus.labels
     crowd = consensus.crowd
     kept = ~crowd.gold
@@ -79,8 +97,8 @@ def next_round(
 
     room = np.maximum(cap - answers, 0)
     sure = (confidence >= target) & (voices >= least)
-    share = labels["votes"].to_numpy() / np.maximum(answers, 1)
-    hopeless = _at_cap(confidence, share, answers, cap, step, consensus.correlation) < target
+    agreeing = labels["votes"].to_numpy() / np.maximum(answers, 1)
+    hopeless = _at_cap(confidence, agreeing, answers, cap, step, consensus.correlation) < target
     split = ~sure & hopeless & (answers >= _SPLIT_AFTER)
     needed = np.full(len(labels), per_round)
     for more in range(per_round, 0, -1):
@@ -92,6 +110,11 @@ def next_round(
         best = _with_agreement(confidence, answers, ask, step, consensus.correlation)
         ask = np.where((best - confidence) * value > ask * price, ask, 0)
     decision = np.where(sure, "confident", np.where(split, "split", np.where(ask > 0, "ask", "capped")))
+    first = confidence  # the most uncertain first within each decision
+    if overall is not None:
+        # what one answer says of an item counts for less the more correlated ones it has; split items come last
+        first = (confidence - 1) / (1 + np.maximum(voices - 1, 0) * consensus.correlation) + 2 * (decision == "split")
+        decision = _most_worth(decision, np.where(ask > 0, first, np.inf), confidence, voices, overall, share)
     table = pd.DataFrame(
         {
             "item": labels["item"],
@@ -102,12 +125,27 @@ def next_round(
         }
     )
     table["price"] = table["ask"] * price
-    order = pd.Categorical(table["decision"], ["ask", "split", "capped", "confident"], ordered=True)
+    order = pd.Categorical(table["decision"], ["ask", "later", "split", "capped", "enough", "confident"], ordered=True)
     return (
-        table.assign(order=order)
-        .sort_values(["order", "confidence"], na_position="first", kind="stable", ignore_index=True)
-        .drop(columns="order")
+        table.assign(order=order, first=first)
+        .sort_values(["order", "first"], kind="stable", ignore_index=True)
+        .drop(columns=["order", "first"])
     )
+
+
+def _most_worth(
+    decision: Any, first: Floats, confidence: Floats, voices: Any, overall: float, share: float
+) -> npt.NDArray[np.str_]:
+    """Keep "ask" for the share of the items that come ``first``, and for none if all together are sure enough."""
+    most = max(int(share * len(decision)), 1)
+    # what one answer per item says of its own accuracy is a guess: some items need a second one
+    if (voices > 1).sum() >= most and confidence.mean() >= overall:
+        return np.where(decision == "ask", "enough", decision)
+    asked = np.flatnonzero(np.isin(decision, ["ask", "split"]) & np.isfinite(first))
+    asked = asked[np.argsort(first[asked], kind="stable")[:most]]
+    decision = np.where(decision == "ask", "later", decision)
+    decision[asked] = "ask"
+    return decision
 
 
 def next_manifest(plan: pd.DataFrame, **options: Any) -> Manifest:
@@ -144,6 +182,8 @@ def replay(
     classifier: pd.DataFrame | None = None,
     categories: Sequence[str] | None = None,
     method: str = "auto",
+    overall: float | None = None,
+    share: float = 0.1,
 ) -> pd.DataFrame:
     """Replay a finished job as if its answers had been asked for round by round.
 
@@ -159,11 +199,14 @@ def replay(
         None asks every item in every round: fixed redundancy.
     start : int
         Answers per item in the first round.
+    overall, share
+        As for :func:`next_round`.
 
     Returns
     -------
     pd.DataFrame
-        One row per round: judgements (mean per item), accuracy, confident, split (shares of the items).
+        One row per round: judgements (mean per item), accuracy, expected (accuracy, by the confidences), confident,
+        split (shares of the items).
     """
     table = answers.rename(columns={"task": "item"})[["item", "worker", "label"]].astype(str)
     table = table.drop_duplicates(["item", "worker"])
@@ -180,17 +223,24 @@ def replay(
         result = consolidate(asked, method=method, categories=categories, classifier=classifier)
         known = result.labels[result.labels["item"].isin(list(truth))]
         right = (known["label"] == known["item"].map(truth)).mean()
-        plan = next_round(result, target=target or 0.5, cap=cap, per_round=per_round, least=least)
+        plan = next_round(
+            result, target=target or 0.5, cap=cap, per_round=per_round, least=least, overall=overall, share=1.0
+        )
         shares = plan["decision"].value_counts(normalize=True)
         rows.append(
             {
                 "judgements": float(given.mean()),
                 "accuracy": float(right),
+                "expected": float(result.labels["confidence"].mean()),
                 "confident": float(shares.get("confident", 0.0)),
                 "split": float(shares.get("split", 0.0)),
             }
         )
-        more = plan.set_index("item")["ask"].reindex(given.index).fillna(0).astype(int)
+        wanted = plan.set_index("item")["ask"].astype(int)
+        if overall is not None:  # the first of those that have a real answer left
+            left = (given < available).reindex(wanted.index)
+            wanted = wanted[left & (wanted > 0)].head(max(int(share * len(given)), 1))
+        more = wanted.reindex(given.index).fillna(0).astype(int)
         if target is None:
             more[:] = 1
         wanted = (given + more).clip(upper=available).clip(upper=cap)
