@@ -17,6 +17,7 @@ from gandt import storage, templates
 from gandt.errors import ContractError, FunctionError
 from gandt.jobs import check_request
 from gandt.progress import track
+from gandt.service import builtin
 from gandt.service.functions import Function
 from gandt.service.outputs import JobFolder, WorkerAnswer, annotation_content, metadata
 
@@ -27,6 +28,7 @@ PROBE = 10
 CONSOLIDATION_BATCH = 250
 GRANT_SECONDS = 3600
 # AWS's own functions that change nothing: a job that names them runs as one without Lambdas
+_OF_BUILT_IN = ("human-annotated", "creation-date")
 PASS_THROUGH = (":PRE-PassThrough", ":ACS-PassThrough")
 
 
@@ -100,10 +102,11 @@ class LabelingJob:
         self.folder = JobFolder(storage.join(self.request["OutputConfig"]["S3OutputPath"], self.name), self.s3)
         self._iteration = 0
         self._concurrent: int = task.get("MaxConcurrentTaskCount", 1000)
+        self._labels = read_labels(self.request.get("LabelCategoryConfigS3Uri"), self.s3)
+        self.categories = [str(each["label"]) for each in self._labels]
         self._pre = self._function(task.get("PreHumanTaskLambdaArn"))
         consolidation = task.get("AnnotationConsolidationConfig", {})
         self._post = self._function(consolidation.get("AnnotationConsolidationLambdaArn"))
-        self.categories = read_categories(self.request.get("LabelCategoryConfigS3Uri"), self.s3)
         self.template = self.template or storage.read_text(task["UiConfig"]["UiTemplateS3Uri"], s3=self.s3)
         self.lines = self.lines or self._read_manifest()
         #: the ids of all objects without the label, in the order of work
@@ -263,7 +266,10 @@ class LabelingJob:
         for entry in response:
             number, content = _consolidated(entry)
             if number in answers and self.attribute in content:
-                self.labels[number] = Label(content[self.attribute], at[number], responses[number])
+                whole = isinstance(self._post, builtin.Consolidation)
+                self.labels[number] = Label(
+                    content if whole else content[self.attribute], at[number], responses[number]
+                )
         for number in answers:
             if number not in self.labels:
                 self.failed[number] = f"the post-annotation Lambda returned no {self.attribute!r} for it"
@@ -273,6 +279,15 @@ class LabelingJob:
     def _function(self, arn: str | None) -> Function | None:
         if arn is None or arn.endswith(PASS_THROUGH):
             return None
+        own = builtin.parse(arn)
+        if own is not None and arn not in self.functions:
+            kind, task = own
+            if task not in builtin.TASKS:
+                raise ContractError(f"AWS's {kind}-{task} isn't there; use {kind}-PassThrough or a Lambda of your own")
+            if not self._labels:
+                raise ContractError(f"AWS's {kind}-{task} needs label categories; give LabelCategoryConfigS3Uri")
+            stand_in = builtin.Consolidation(task, self._labels, self.s3)
+            return builtin.PreAnnotation(self._labels) if kind == "PRE" else stand_in
         if arn not in self.functions:
             raise FunctionError(f"no Lambda is known as {arn}; name its file when the job is run")
         return self.functions[arn]
@@ -327,6 +342,10 @@ class LabelingJob:
             return line
         label = self.labels[number]
         described = metadata(self.name, label.at)
+        if isinstance(self._post, builtin.Consolidation):  # whose label is the whole content, metadata included
+            own = label.value[f"{self.attribute}-metadata"]
+            described = {**own, "job-name": f"labeling-job/{self.name}", **{k: described[k] for k in _OF_BUILT_IN}}
+            return {**line, self.attribute: label.value[self.attribute], f"{self.attribute}-metadata": described}
         if self._post is None:
             described["worker-response-ref"] = label.worker_responses
         return {**line, self.attribute: label.value, f"{self.attribute}-metadata": described}
@@ -344,8 +363,8 @@ def _consolidated(entry: Any) -> tuple[str, Mapping[str, Any]]:
         return "", {}
 
 
-def read_categories(uri: str | None, s3: Any) -> list[str]:
-    """Return the label categories in the file at ``uri``, none where there is no such file.
+def read_labels(uri: str | None, s3: Any) -> list[dict[str, Any]]:
+    """Return the entries of the label category file at ``uri``, none where there is no such file.
 
     Raises
     ------
@@ -355,7 +374,10 @@ def read_categories(uri: str | None, s3: Any) -> list[str]:
     if not uri:
         return []
     try:
-        return [str(entry["label"]) for entry in json.loads(storage.read_text(uri, s3=s3))["labels"]]
+        entries = json.loads(storage.read_text(uri, s3=s3))["labels"]
+        if not all(isinstance(entry["label"], str) for entry in entries):
+            raise TypeError
+        return list(entries)
     except (ValueError, KeyError, TypeError) as error:
         raise ContractError(
             f'{uri} is no label category file; it should be {{"labels": [{{"label": "cat"}}]}}'

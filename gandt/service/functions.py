@@ -90,7 +90,7 @@ class LocalFunction:
         }
         self._process: subprocess.Popen[str] | None = None
         self._results: IO[bytes] | None = None
-        self._console: IO[bytes] = tempfile.TemporaryFile() if log is None else _log_file(Path(log))
+        self._console: IO[bytes] = _log_file(log)
         self._unread = b""
         self._one = threading.Lock()  # as one instance of a Lambda, it takes one event at a time
 
@@ -261,8 +261,11 @@ class RemoteFunction:
         return self._tail
 
 
-def _log_file(path: Path) -> IO[bytes]:
-    """Open a log to add to; one that has grown large is put aside first."""
+def _log_file(log: str | None) -> IO[bytes]:
+    """Open a log to add to, a temporary one for None; one that has grown large is put aside first."""
+    if log is None:
+        return tempfile.TemporaryFile()
+    path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > LOG_LIMIT:
         path.replace(path.with_suffix(".old.log"))
