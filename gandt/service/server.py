@@ -123,10 +123,13 @@ def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=512)
+        listener = socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"port {port} of {host} can't be had ({reason}); give another with --port") from error
+    # asyncio doesn't do it for a socket made like this; connections inherit it, and don't wait 40 ms for a body
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def make_server(
