@@ -108,7 +108,9 @@ def session(access: Access | None = None) -> Any:
     core = get_session()
     core.register_component("data_loader", _loader(core.get_config_variable("data_path")))
     try:
-        return boto3.Session(botocore_session=core, profile_name=wanted.profile, region_name=wanted.region)
+        made = boto3.Session(botocore_session=core, profile_name=wanted.profile, region_name=wanted.region)
+        core.get_scoped_config()
+        return made
     except ProfileNotFound as error:
         raise StorageError(
             f"there is no AWS profile {wanted.profile or os.environ.get('AWS_PROFILE')!r}; "
@@ -125,10 +127,13 @@ def _loader(path: str | None) -> Any:
 
 
 def client_config(**options: Any) -> Any:
-    """Return botocore's settings for any client of gandt's: adaptive retries with jitter, short time limits."""
+    """Return botocore's settings for any client of gandt's: eight retries, with pauses that grow, and jitter.
+
+    Not the adaptive mode: after one 503 it lets a client with 32 connections wait for seconds before each request.
+    """
     from botocore.config import Config
 
-    retries = {"mode": "adaptive", "max_attempts": 8}
+    retries = {"mode": "standard", "max_attempts": 8}
     return Config(**{"retries": retries, "connect_timeout": 15, "tcp_keepalive": True, **options})
 
 
@@ -248,15 +253,17 @@ def get(uri: str, *, s3: Any = None, limit: int | None = None, **options: Any) -
     attempt = 1
     while True:
         found: dict[str, Any] = (s3 or default_s3()).get_object(Bucket=bucket, Key=key, **options)
-        with found["Body"] as body:
+        body = found["Body"]
+        try:  # not `with`: that would give the bare stream, without botocore's check of the CRC32
             if limit is not None and found["ContentLength"] > limit:
                 return b"", found
-            try:
-                content: bytes = body.read()
-                return content, found
-            except _broken():
-                if attempt == _ATTEMPTS:
-                    raise
+            content: bytes = body.read()
+            return content, found
+        except _broken():
+            if attempt == _ATTEMPTS:
+                raise
+        finally:
+            body.close()
         _pause(attempt)
         attempt += 1
 

@@ -24,7 +24,7 @@ def commands(text: str) -> Iterator[str]:
 def root() -> Any:
     from typer.main import get_command
 
-    from gandt.cli import answers, app, consensus, demo, embedding, job, manifest, serve, template  # noqa: F401
+    from gandt.cli import answers, app, aws, cluster, consensus, demo, embedding, job, manifest, serve, template  # noqa: F401
 
     return get_command(app)
 
@@ -34,6 +34,9 @@ def test_commands_in_the_docs_exist_with_their_options(page: Path, root: Any) ->
     for line in commands(page.read_text(encoding="utf-8")):
         words = shlex.split(line, comments=True)[1:]
         command = root
+        flags = {name: parameter.is_flag for parameter in root.params for name in parameter.opts}
+        while words and words[0] in flags:  # options of all commands, before the command
+            del words[: 1 if flags[words[0]] else 2]
         while words and not words[0].startswith("-") and hasattr(command, "commands"):
             assert words[0] in command.commands, f"{page.name}: {line}"
             command = command.commands[words.pop(0)]

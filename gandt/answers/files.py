@@ -91,7 +91,7 @@ class Reader:
                     found.append((kind, uri))
         found.sort(key=lambda entry: (list(_PATTERNS).index(entry[0]), natural(entry[1])))
         with ThreadPoolExecutor(32 if storage.is_s3(self.output) else 1) as pool:
-            texts = pool.map(self._text, [uri for _, uri in found])
+            texts = pool.map(self._listed, [uri for _, uri in found])
             for (kind, uri), text in zip(found, track(texts, "reading", len(found)), strict=True):
                 if isinstance(text, str):
                     self._file(kind, uri, text)
@@ -109,6 +109,15 @@ class Reader:
             return storage.read_text(uri, s3=self.s3)
         except StorageError as error:
             return error
+
+    def _listed(self, uri: str) -> str | StorageError:
+        """Read a file that S3 listed: one that is gone is set aside, a right or a network that ends is raised."""
+        text = self._text(uri)
+        if isinstance(text, StorageError) and storage.is_s3(uri):
+            cause = text.__cause__
+            if not isinstance(cause, UnicodeError) and storage.error_code(cause) not in ("404", "NoSuchKey"):
+                raise text
+        return text
 
     def _file(self, kind: str, uri: str, text: str) -> None:
         match = _PATTERNS[kind].fullmatch(uri)
