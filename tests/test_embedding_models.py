@@ -232,6 +232,29 @@ def test_a_vision_transformer_of_a_local_folder(tmp_path: Path) -> None:
     assert features.shape == (3, 24) and np.isfinite(features).all()
 
 
+def test_a_network_of_timm_from_a_local_folder(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    try:
+        timm = pytest.importorskip("timm")
+    except (ImportError, RuntimeError) as error:  # torchvision's build doesn't fit torch's
+        pytest.skip(f"timm can't be imported: {error}")
+    torch.manual_seed(0)
+    made = timm.create_model("test_vit", pretrained=False).eval()
+    timm.models.save_for_hf(made, tmp_path / "vit")
+    model = models.load(f"timm:local-dir:{tmp_path / 'vit'}", device="cpu")
+    facts = made.pretrained_cfg
+    assert model.preprocessing.size == facts["input_size"][1] and model.dim == made.num_features
+    assert model.preprocessing.crop == facts["crop_pct"] and model.preprocessing.mean == tuple(facts["mean"])
+    pixels = np.random.default_rng(0).integers(0, 256, (2, model.preprocessing.size, model.preprocessing.size, 3))
+    shift, scale = np.array(facts["mean"]), np.array(facts["std"])
+    made.reset_classifier(0)
+    with torch.inference_mode():
+        expected = made(torch.tensor((pixels / 255 - shift) / scale, dtype=torch.float32).permute(0, 3, 1, 2))
+    np.testing.assert_allclose(model.run(pixels.astype(np.uint8)), expected.numpy(), atol=1e-4)
+    with pytest.raises(InputError, match="can't load timm:no_such_network"):
+        models.load("timm:no_such_network", device="cpu")
+
+
 def test_a_torchscript_file(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     module = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
