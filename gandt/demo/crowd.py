@@ -113,7 +113,7 @@ class SimulatedCrowd:
         for number, nature in enumerate(order, start=1):
             rng = np.random.default_rng([self.seed, number, *self.name.encode()])
             worker_id = f"private.us-east-1.{self.name}{number:02}"
-            confusion = {label: _confusion_row(label, nature.skill, self.labels, rng) for label in self.labels}
+            confusion = {label: confusion_row(label, nature.skill, self.labels, rng) for label in self.labels}
             self.workers.append(SimulatedWorker(worker_id, nature, confusion, list(self.labels), rng))
 
     def begin_at(self, moment: datetime) -> None:
@@ -204,7 +204,7 @@ def address_of(url: str) -> str:
     return f"s3:/{path}"
 
 
-def _confusion_row(label: str, skill: float, labels: Sequence[str], rng: np.random.Generator) -> list[float]:
+def confusion_row(label: str, skill: float, labels: Sequence[str], rng: np.random.Generator) -> list[float]:
     """Draw the chances of each answer when ``label`` is right: ``skill`` on average, the errors with favourites."""
     right = float(np.clip(rng.normal(skill, 0.25 * (1 - skill)), 0, 1))
     wrong = rng.dirichlet([0.7] * (len(labels) - 1)) if len(labels) > 1 else np.zeros(0)

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ FOLDS = 5
 # 1 / penalty of the logistic regression, for points of length 1; 10 to 100 did alike on photographs
 _STRENGTH = 30.0
 _LEAST = 1e-4
+_SMALL = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -179,8 +181,13 @@ def _fit(estimator: Any, points: Array, targets: Array, shares: Array, balance: 
         counts = np.bincount(targets)
         shares = shares * len(targets) / (np.count_nonzero(counts) * counts[targets])
     takes = "sample_weight" in inspect.signature(estimator.fit).parameters
+    from threadpoolctl import threadpool_limits  # scikit-learn needs it itself
+
+    # small problems are solved in many tiny steps, in which threads mostly wait for each other
+    limits = threadpool_limits(1) if points.size < _SMALL else nullcontext()
     try:
-        return estimator.fit(points, targets, sample_weight=shares) if takes else estimator.fit(points, targets)
+        with limits:
+            return estimator.fit(points, targets, sample_weight=shares) if takes else estimator.fit(points, targets)
     except (ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"the classifier {name} can't learn from these labels: {reason}") from error

@@ -34,6 +34,7 @@ def select(
     classifier: str = "logistic",
     options: Mapping[str, Any] | None = None,
     model: Model | None = None,
+    learned: bool = True,
     points: Points | None = None,
     duplicates: pd.DataFrame | None = None,
     leave_out: Collection[str] = (),
@@ -55,6 +56,8 @@ def select(
         See :func:`gandt.rounds.head.make_classifier`.
     model : Model, optional
         One that has learned already; by default it learns from ``labels``.
+    learned : bool
+        False never learns a classifier; strategies then look at the vectors alone.
     points : Points, optional
         The store's, where they are made already.
     duplicates : DataFrame, optional
@@ -89,7 +92,7 @@ def select(
         raise InputError(f"{n:,} items are wanted and {left}; ask for fewer, or enlarge the pool")
     points = points or Points(store)
     labelled = points.take(rows_of_labels)
-    if model is None and known:
+    if model is None and known and learned:
         model = learn(labelled, list(known.values()), classifier=classifier, options=options, seed=seed)
     rng = np.random.default_rng(seed)
     rows = store.rows(items.tolist())

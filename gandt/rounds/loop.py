@@ -1,0 +1,452 @@
+"""The loop: choose → ask → consolidate → learn → decide, round after round, each step kept in a file.
+
+A run is a folder. ``round-000/`` has, in the order in which they are written: ``inputs.json`` (session, pool,
+configuration), ``questions.csv``, ``answers.csv``, ``labels.csv``, ``workers.csv``, ``predictions.parquet`` (of what
+is unlabelled), ``model.pickle`` and, last, ``metrics.json``. Every file appears at once and whole, and a step whose
+file is there isn't taken again: killed at any moment, the same command goes on, and nothing is asked or paid twice.
+The model file is for its owner's use elsewhere; gandt never loads it, it learns again from the labels.
+"""
+
+import fcntl
+import hashlib
+import json
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gandt import storage
+from gandt.candidates import find_duplicates
+from gandt.candidates.carry import representatives
+from gandt.candidates.points import Points
+from gandt.candidates.relabel import ANOTHER, FIRST, rank_answers
+from gandt.candidates.uncertainty import margin
+from gandt.consensus import Consensus, consolidate
+from gandt.cost import read_prices
+from gandt.embedding import EmbeddingStore, embed
+from gandt.errors import InputError
+from gandt.rounds.ask import Asker, asker
+from gandt.rounds.config import Config
+from gandt.rounds.head import Model, learn
+from gandt.rounds.metrics import measure_head
+from gandt.rounds.select import predict, read_known, select
+from gandt.rounds.stop import LEAST_NEW, Reason, contradictions, halting_bar, judge
+from gandt.tables import read_table, write_table
+
+Said = Callable[[str], None]
+
+
+@dataclass
+class RunResult:
+    """How a run stands.
+
+    Attributes
+    ----------
+    folder : str
+    rounds : list of dict
+        Metrics of each finished round.
+    reasons : list of Reason
+        What the rounds say; those that end the run have ``stop``.
+    """
+
+    folder: str
+    rounds: list[dict[str, Any]]
+    reasons: list[Reason]
+
+
+class Run:
+    """A run: its configuration, pool, points, seeds, gold and folder.
+
+    Parameters
+    ----------
+    config : Config
+    changed_pool : bool
+        Take a pool that isn't what it was in the last session.
+    ask : Asker, optional
+        By default what the configuration says.
+    s3 : optional
+        A boto3 S3 client.
+
+    Raises
+    ------
+    InputError
+        When pool, seeds, gold or folder can't be used.
+    """
+
+    def __init__(self, config: Config, *, changed_pool: bool = False, ask: Asker | None = None, s3: Any = None) -> None:
+        self.config, self.s3 = config, s3
+        self._learned: dict[Any, Model] = {}  # the last few: the same labels give the same model
+        top = config[""]
+        self.folder = Path(top["run"])
+        self.classes = tuple(top["classes"])
+        self.ask = ask or asker(config, s3=s3)
+        with storage.explained("write", str(self.folder)):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        store_path = top["store"] or str(self.folder / "store")
+        if top["images"] is not None:
+            embed(top["images"], store_path, model=top["model"], s3=s3)
+        self.store = EmbeddingStore.open(store_path)
+        self.near = find_duplicates(self.store, threshold=top["duplicates"]) if top["duplicates"] else None
+        self.stands_for = representatives(self.store, self.near)
+        if not len(self.stands_for):
+            raise InputError(f"the pool is empty: {store_path} has no item with a vector; embed some images first")
+        self.points = Points(self.store)
+        self.seeds = self._known("seeds")
+        self.gold = self._known("gold")
+        missing = [name for name in self.classes if name not in self.seeds.values()]
+        if self.seeds and missing:
+            raise config.error(
+                "seeds", f"have no example of the class {missing[0]!r}; add one, or give no seeds at all"
+            )
+        both = sorted(set(self.seeds) & set(self.gold))
+        if both:
+            raise config.error(
+                "gold", f"holds {both[0]}, which is a seed, too; gold must be unseen: leave it out there"
+            )
+        self._same_pool(changed_pool)
+        self.price = self._price()
+
+    def _known(self, name: str) -> dict[str, str]:
+        found = read_known(self.config[""][name], self.store, s3=self.s3) if self.config[""][name] else {}
+        unknown = sorted(set(found.values()) - set(self.classes))
+        if unknown:
+            raise self.config.error(name, f"has the label {unknown[0]!r}, which is none of the classes")
+        return dict(zip(self.store.names(found), found.values(), strict=True))
+
+    def _price(self) -> tuple[float, str]:
+        top, ask = self.config[""], self.config["ask"]
+        if top["prices"] is None:
+            return float(top["price_per_answer"]), "USD"
+        prices = read_prices(top["prices"], s3=self.s3)
+        page = ask["per_page"] if ask["with"] == "job" else 1
+        return (prices.per_task + prices.objects(1) / ask["workers"]) / page, prices.currency
+
+    def _same_pool(self, changed_pool: bool) -> None:
+        """Compare the pool with that of the last session, and remember it."""
+        items = self.store.items[self.store.items["status"] == "embedded"].sort_values("item")
+        path, marker = self.folder / "pool.parquet", self.folder / "run.json"
+        state: dict[str, Any] = {"session": 0, "classes": self.classes}
+        if marker.is_file():
+            state = json.loads(marker.read_text("utf-8"))
+        if tuple(state["classes"]) != self.classes:
+            classes = ", ".join(state["classes"])
+            raise self.config.error("classes", f"were {classes} when this run began; keep them, or begin another run")
+        if path.is_file() and not changed_pool:
+            before = pd.read_parquet(path)
+            was, now = ({*zip(table["item"], table["sha256"], strict=True)} for table in (before, items))
+            if was != now:
+                raise InputError(
+                    f"the pool {self.store.path} isn't what it was in session {state['session']} of {self.folder}: "
+                    f"{len(now - was):,} items are new or changed, {len(was - now):,} are gone; take it as it is now "
+                    "with --changed-pool (answers are kept), or put it back"
+                )
+        write_table(items[["item", "sha256"]], str(path))
+        self.pool_hash = hashlib.sha256("\n".join(items["item"] + items["sha256"]).encode()).hexdigest()
+        self.session = int(state["session"]) + 1
+        storage.write_text(str(marker), json.dumps({"session": self.session, "classes": self.classes}))
+        storage.write_text(str(self.folder / "config.yaml"), self.config.text)
+
+    # ------------------------------------------------------------------ the loop
+
+    def go(self, said: Said = lambda sentence: None) -> RunResult:
+        """Go on until something says to stop.
+
+        Raises
+        ------
+        Waiting
+            When people haven't answered yet; the same call goes on later.
+        """
+        history = self.history()
+        while True:
+            reasons = self.reasons(history)
+            if any(reason.stop for reason in reasons):
+                break
+            history.append(self._round(len(history), history))
+            now = history[-1]
+            on_gold = f", accuracy on gold {now['accuracy']:.1%}" if now["accuracy"] is not None else ""
+            said(f"round {now['round']}: {now['labelled']:,} labelled with {now['answers']:,} answers{on_gold}")
+        result = RunResult(str(self.folder), history, reasons)
+        text = json.dumps([asdict(reason) for reason in reasons], indent=1)
+        storage.write_text(str(self.folder / "decision.json"), text)
+        return result
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return the metrics of the rounds that are finished."""
+        found: list[dict[str, Any]] = []
+        while (path := self._round_folder(len(found)) / "metrics.json").is_file():
+            found.append(json.loads(path.read_text("utf-8")))
+        return found
+
+    def reasons(self, history: list[dict[str, Any]]) -> list[Reason]:
+        """Return what the rounds so far say."""
+        wishes = self.config["stop"]
+        found = judge(history, wishes)
+        if wishes["budget"] is not None and not any(reason.stop for reason in found):
+            left = wishes["budget"] - (history[-1]["answers"] if history else 0)
+            if left < self.config["ask"]["workers"]:
+                found.append(Reason("budget", True, f"The {left} answers left in the budget don't reach for one item."))
+        return found
+
+    def _round(self, number: int, history: list[dict[str, Any]]) -> dict[str, Any]:
+        folder = self._round_folder(number)
+        folder.mkdir(exist_ok=True)
+        inputs = folder / "inputs.json"
+        if not inputs.is_file():
+            facts = {"session": self.session, "pool": self.pool_hash, "seed": self.config[""]["seed"]}
+            storage.write_text(str(inputs), json.dumps({**facts, "config": self.config.text}))
+        earlier = self.answers(number)
+        model = self.model_of(history[-1]["learned_in"]) if history else self._learn_seeds()
+        questions = self._step(folder, "questions.csv", lambda: self._choose(number, earlier, model, history))
+        answers = self._step(folder, "answers.csv", lambda: self._checked(self.ask.ask(number, questions, folder)))
+        every = pd.concat([earlier, answers], ignore_index=True)
+        consensus = self.consensus(every)
+        write_table(consensus.labels, str(folder / "labels.csv"))
+        write_table(consensus.workers, str(folder / "workers.csv"))
+
+        last = history[-1] if history else {"labelled": len(self.seeds), "learned_in": -1, "learned_from": 0}
+        known = self.labels(consensus.labels)
+        learned_in, learned_from = last["learned_in"], last["learned_from"]
+        if model is None or len(known) - learned_from >= self.config["learn"]["every"]:
+            model, learned_in, learned_from = self._learn(known), number, len(known)
+        left = self._left(known)
+        metrics: dict[str, Any] = {
+            "round": number,
+            "session": self.session,
+            "strategy": self.config["choose"]["strategy"],
+            "classifier": self.config["learn"]["classifier"],
+            "asked": len(questions),
+            "asked_again": int((questions["ask"] == ANOTHER).sum()),
+            "answers": len(every),
+            "spent": len(every) * self.price[0],
+            "price_per_answer": self.price[0],
+            "currency": self.price[1],
+            "labelled": len(known),
+            "confident": int((consensus.labels["status"] == "confident").sum()),
+            "left": len(left),
+            "pool": int((self.stands_for == self.stands_for.index).sum()),
+            "learned_in": learned_in,
+            "learned_from": learned_from,
+            "contradictions": None,
+            "halting": None,
+            **dict.fromkeys(("accuracy", "accuracy_low", "accuracy_high", "auc")),
+        }
+        if model is not None:
+            metrics |= self._judge_model(model, left, folder, number, len(known) - last["labelled"])
+        storage.write_text(str(folder / "metrics.json"), json.dumps(metrics, indent=1))
+        return metrics
+
+    def _judge_model(self, model: Model, left: list[str], folder: Path, number: int, new: int) -> dict[str, Any]:
+        """Write the model and what it predicts for the unlabelled; return what that and gold say of it."""
+        found = predict(model, self.points, self.store.rows(left))
+        names = np.array(model.classes, object)[found.argmax(axis=1)] if left else np.empty(0, object)
+        table = pd.DataFrame({"item": left, "label": names, "probability": found.max(axis=1) if left else 0.0})
+        write_table(table.astype({"item": "str", "label": "str"}), str(folder / "predictions.parquet"))
+        with storage.explained("write", str(folder)):
+            storage.write_bytes(str(folder / "model.pickle"), pickle.dumps(model))
+        gold = list(self.gold)
+        facts = measure_head(model, self.points.take(self.store.rows(gold)), list(self.gold.values()))
+        before = self._round_folder(number - 1) / "predictions.parquet"
+        if before.is_file() and new >= LEAST_NEW:
+            pair = table.merge(pd.read_parquet(before), on="item", suffixes=("", "_before"))
+            facts["contradictions"] = contradictions(pair["label_before"].to_numpy(), pair["label"].to_numpy())
+        if left:
+            facts["halting"] = halting_bar(margin(found), self.config["choose"]["n"]).state
+        return facts
+
+    # ------------------------------------------------------------------ pieces
+
+    def _round_folder(self, number: int) -> Path:
+        return self.folder / f"round-{number:03}"
+
+    def _step(self, folder: Path, name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        path = str(folder / name)
+        if not Path(path).is_file():
+            write_table(make(), path)
+        return read_table(path)
+
+    def answers(self, rounds: int) -> pd.DataFrame:
+        """Return the answers of the first ``rounds`` rounds."""
+        tables = [read_table(str(self._round_folder(number) / "answers.csv")) for number in range(rounds)]
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["item", "worker", "label"])
+
+    def consensus(self, answers: pd.DataFrame) -> Consensus:
+        """Consolidate, once from the answers alone and, where a classifier can learn from that, with its voice."""
+        options: dict[str, Any] = {"categories": self.classes, **self.config["consensus"]}
+        first = consolidate(answers, items=sorted(set(answers["item"])), **options)
+        known = self.labels(first.labels)
+        model = self._learn(known) if self.config["consensus"]["method"] in _HEARING else None
+        if model is None:
+            return first
+        voice = pd.DataFrame(model.out_of_sample, columns=list(model.classes)).assign(item=list(known))
+        return consolidate(answers, items=sorted(set(answers["item"])), classifier=voice, **options)
+
+    def labels(self, table: pd.DataFrame) -> dict[str, tuple[str, float]]:
+        """Return label and confidence of all that is labelled and still in the store, seeds first."""
+        given = table.dropna(subset=["label"])
+        given = given[given["item"].isin(self.stands_for.index)]
+        found = {item: (label, 1.0) for item, label in self.seeds.items()}
+        for item, label, confidence in zip(given["item"], given["label"], given["confidence"], strict=True):
+            found.setdefault(str(item), (str(label), float(confidence)))
+        return found
+
+    def _learn(self, known: dict[str, tuple[str, float]]) -> Model | None:
+        """Learn from labels, each counting as much as it is sure; None while only one class has any."""
+        if len({label for label, _ in known.values()}) < 2:
+            return None
+        key = tuple(known.items())
+        if key in self._learned:
+            return self._learned[key]
+        some = self.config["learn"]
+        model = learn(
+            self.points.take(self.store.rows(list(known))),
+            [label for label, _ in known.values()],
+            classes=self.classes,
+            classifier=some["classifier"],
+            options=some["options"],
+            balance=some["balance"],
+            weights=np.array([confidence for _, confidence in known.values()]),
+            seed=self.config[""]["seed"],
+        )
+        self._learned = {**dict(list(self._learned.items())[-2:]), key: model}
+        return model
+
+    def _learn_seeds(self) -> Model | None:
+        return self._learn({item: (label, 1.0) for item, label in self.seeds.items()})
+
+    def model_of(self, number: int) -> Model | None:
+        """Return the model that round ``number`` learned, learned again from the labels that it left."""
+        path = self._round_folder(number) / "labels.csv"
+        if number < 0 or not path.is_file():
+            return self._learn_seeds()
+        table = read_table(str(path))
+        return self._learn(self.labels(table.assign(confidence=table["confidence"].astype(float))))
+
+    def _left(self, known: dict[str, tuple[str, float]]) -> list[str]:
+        """Return the items that may still be asked for the first time."""
+        done = {self.stands_for.get(item, item) for item in [*known, *self.gold]}
+        pool = self.stands_for[self.stands_for == self.stands_for.index].index
+        return [str(item) for item in pool[~pool.isin(list(done))]]
+
+    def _choose(
+        self, number: int, earlier: pd.DataFrame, model: Model | None, history: list[dict[str, Any]]
+    ) -> pd.DataFrame:
+        """Return the round's questions: new items by the strategy, doubtful ones as far as ActiveLab ranks them."""
+        some, ask = self.config["choose"], self.config["ask"]
+        known = {item: (label, 1.0) for item, label in self.seeds.items()}
+        labels = pd.DataFrame(columns=["item", "label", "confidence", "status"])
+        if history:
+            labels = read_table(str(self._round_folder(number - 1) / "labels.csv"))
+            labels = labels.assign(confidence=labels["confidence"].astype(float))
+            known = self.labels(labels)
+        left, n = self._left(known), some["n"]
+        budget = self.config["stop"]["budget"]
+        answers_left = budget - len(earlier) if budget is not None else n * ask["workers"]
+        again = self._again(earlier, labels, known, model, left, n) if some["relabel"] and history else []
+        again = again[: max(answers_left - 1, 0)]
+        new = min(n - len(again), len(left), max(answers_left - len(again), 0) // ask["workers"])
+        first = pd.DataFrame(columns=["item", "label", "probability"])
+        if new > 0:
+            labelled = {item: label for item, (label, _) in known.items()}
+            first = select(
+                self.store,
+                labelled,
+                new,
+                strategy=some["strategy"],
+                model=model,
+                learned=model is not None or len(set(labelled.values())) > 1,
+                points=self.points,
+                duplicates=self.near,
+                leave_out=list(self.gold),
+                seed=self.config[""]["seed"] + number,
+            )
+        tables = [
+            first.assign(ask=FIRST, answers=0)[_QUESTION],
+            again_table(again, earlier.groupby("item")["worker"].nunique()),
+        ]
+        return pd.concat([table for table in tables if len(table)], ignore_index=True).astype({"answers": "int64"})
+
+    def _again(
+        self,
+        earlier: pd.DataFrame,
+        labels: pd.DataFrame,
+        known: dict[str, tuple[str, float]],
+        model: Model | None,
+        left: list[str],
+        n: int,
+    ) -> list[str]:
+        """Return the doubtful items that stand among the first ``n`` of ActiveLab's ranking."""
+        asked = labels[(labels["status"] == "relabel") & labels["item"].isin(self.stands_for.index)]
+        if model is None or not len(asked) or not left:
+            return [str(item) for item in asked["item"].head(0)]
+        trained = self._learn(known)
+        if trained is None:
+            return []
+        classes = list(trained.classes)
+        voice = pd.DataFrame(trained.out_of_sample, columns=classes).assign(item=list(known))
+        voice = voice[voice["item"].isin(set(earlier["item"]))]
+        new = pd.DataFrame(predict(model, self.points, self.store.rows(left)), columns=classes).assign(item=left)
+        workers = consolidate(earlier, categories=self.classes).workers
+        every = pd.concat([voice, new], ignore_index=True)
+        ranked = rank_answers(earlier, every, labels, workers, most=self.config["ask"]["most"]).head(n)
+        doubtful = set(asked["item"])
+        return [str(item) for item in ranked.loc[ranked["ask"] == ANOTHER, "item"] if item in doubtful]
+
+    def _checked(self, answers: pd.DataFrame) -> pd.DataFrame:
+        unknown = sorted(set(answers["label"].dropna().astype(str)) - set(self.classes))
+        if unknown:
+            raise InputError(
+                f"the answers hold the label {unknown[0]!r}, which is none of the classes {', '.join(self.classes)}; "
+                "mend the answers, or begin a run with that class"
+            )
+        if not len(answers.dropna(subset=["label"])):
+            raise InputError("nobody answered anything in this round; see to the job, and run this again")
+        return answers[["item", "worker", "label"]]
+
+
+_QUESTION = ["item", "ask", "answers", "label", "probability"]
+_HEARING = ("auto", "one-coin", "dawid-skene", "ground-truth")
+
+
+def again_table(items: list[str], counts: "pd.Series[int]") -> pd.DataFrame:
+    """Return questions for another answer about items that have so many."""
+    answers = [int(counts[item]) for item in items]
+    rows = {"item": items, "ask": ANOTHER, "answers": answers, "label": None, "probability": np.nan}
+    return pd.DataFrame(rows)[_QUESTION]
+
+
+@contextmanager
+def alone(folder: str) -> Iterator[None]:
+    """Hold the run's lock: two processes on one run would ask everything twice.
+
+    Raises
+    ------
+    InputError
+        When another process has it.
+    """
+    with storage.explained("write", folder):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        handle = (Path(folder) / ".lock").open("w")
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"another gandt run works in {folder}; wait for it, or choose another folder") from error
+        yield
+
+
+def run(
+    config: Config,
+    *,
+    changed_pool: bool = False,
+    ask: Asker | None = None,
+    said: Said = lambda sentence: None,
+    s3: Any = None,
+) -> RunResult:
+    """Run the rounds of a configuration until they stop; see :class:`Run`."""
+    with alone(config[""]["run"]):
+        return Run(config, changed_pool=changed_pool, ask=ask, s3=s3).go(said)
