@@ -65,6 +65,7 @@ setup(
     package_dir={"gandt.shipped.lambdas": "lambdas", "gandt.shipped.templates": "templates"},
     package_data={
         "gandt": ["py.typed"],
+        "gandt.candidates.clusters": ["static/*"],
         "gandt.report": ["*.liquid.html"],
         "gandt.service": ["static/crowd-elements/*.js", "static/crowd-elements/*/*.js", "static/portal/*"],
         "gandt.shipped.lambdas": ["*/*.py", "*/*.md"],
