@@ -110,8 +110,8 @@ def test_every_command_has_help_with_an_example_and_json(tmp_path: Path) -> None
     from gandt.cli import (  # noqa: F401
         answers,
         app,
-        cluster,
         aws,
+        cluster,
         consensus,
         demo,
         embedding,

@@ -123,8 +123,8 @@ def main() -> None:
     """Run the command line; the entry point of the console script."""
     from gandt.cli import (  # noqa: F401  (registered)
         answers,
-        cluster,
         aws,
+        cluster,
         consensus,
         demo,
         embedding,
