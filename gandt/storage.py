@@ -106,8 +106,8 @@ def session(access: Access | None = None) -> Any:
 
     wanted = access or _access
     core = get_session()
-    core.register_component("data_loader", _loader(core.get_config_variable("data_path")))
     try:
+        core.register_component("data_loader", _loader(core.get_config_variable("data_path")))
         made = boto3.Session(botocore_session=core, profile_name=wanted.profile, region_name=wanted.region)
         core.get_scoped_config()
         return made

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from gandt import jobs, storage
 from gandt.cli import app
+from gandt.cli import consensus as _plan  # noqa: F401  (registers it)
 from gandt.cli import job as _commands  # noqa: F401  (registers them)
 from gandt.errors import ContractError, InputError, ServiceError
 
@@ -87,8 +88,7 @@ def test_a_job_from_local_files_to_its_cost(live, gandt, tmp_path: Path) -> None
     (tmp_path / "prices.json").write_text('{"per_object": [[0, 0.5]], "per_task": 0.25, "per_hour": 3600}')
     code, cost = gandt("cost", "Whole-1", "--prices", str(tmp_path / "prices.json"))
     assert (cost["status"], cost["pages"], cost["tasks"], cost["items"]) == ("Completed", 3, 3, 3)
-    hours = cost["hours"]
-    assert cost["cost"] == pytest.approx(3 * 0.5 + 3 * 0.25 + hours * 3600)
+    assert cost["cost"] == pytest.approx(3 * 0.5 + 3 * 0.25 + cost["hours"] * 3600)
     assert (cost["confident"], cost["cost_per_confident"], cost["plan"]) == (
         0,
         None,

@@ -302,6 +302,11 @@ def test_options_before_a_command_say_how_aws_is_reached(served, s3, tmp_path: P
     storage.use(storage.Access(profile="nobody"))
     with pytest.raises(StorageError, match="no AWS profile 'nobody'"):
         storage.read_text("s3://bucket/m.manifest")
+    storage.use(storage.Access())
+    monkeypatch.setenv("AWS_PROFILE", "nobody-2")
+    with pytest.raises(StorageError, match="no AWS profile 'nobody-2'"):
+        storage.session()
+    monkeypatch.delenv("AWS_PROFILE")
     storage.use(storage.Access(s3_endpoint=served[1]))
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
