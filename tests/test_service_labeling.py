@@ -281,7 +281,7 @@ def test_what_isnt_there_is_refused_not_ignored(s3, open_service) -> None:
     asked["InputConfig"]["DataSource"] = {"SnsDataSource": {"SnsTopicArn": "arn:aws:sns:us-east-1:000000000000:t"}}
     with pytest.raises(ContractError) as caught:
         service.create(asked)
-    for part in ("no workteam 'me'", "SnsDataSource", "--function LabelingFunction-other="):
+    for part in ("no workteam 'me'", "no topic", "--function LabelingFunction-other="):
         assert part in str(caught.value)
 
 

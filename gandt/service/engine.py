@@ -169,7 +169,7 @@ class LabelingJob:
         """
         waiting = [number for number in self.order if number not in opened]
         size = self._concurrent if opened else PROBE
-        return waiting[: max(0, min(size, self._allowed()))]
+        return waiting[: max(0, min(size, self.allowed()))]
 
     def page(self, task_input: Mapping[str, Any], grant: Callable[[str], str] | None = None) -> str:
         """Return the HTML of one task; ``grant`` makes an address for the browser out of an ``s3://`` one."""
@@ -192,8 +192,14 @@ class LabelingJob:
             self._consolidate(iteration, {number: answers[number] for number in part})
         done = [number for number in objects if number in self.labels]
         self.folder.write_intermediate(
-            iteration, ({"datasetObjectId": number, **self._output_line(number)} for number in done)
+            iteration, ({"datasetObjectId": number, **self.output_line(number)} for number in done)
         )
+
+    def take(self, lines: Sequence[dict[str, Any]]) -> None:
+        """Add lines that came while the job was running, behind the others."""
+        new = [str(number) for number, line in enumerate(lines, len(self.lines)) if self.attribute not in line]
+        self.lines = [*self.lines, *lines]
+        self.order += new
 
     def write_output(self) -> None:
         """Write the output manifest as far as the labels go."""
@@ -221,7 +227,7 @@ class LabelingJob:
         FunctionError, ContractError
             When the pre-annotation Lambda fails, or returns no ``taskInput``.
         """
-        line = self.lines[int(number)]
+        line = {name: value for name, value in self.lines[int(number)].items() if not name.startswith("$")}
         if self._pre is None:
             return line
         event = {"version": "2018-10-06", "labelingJobArn": self.arn, "dataObject": line}
@@ -248,7 +254,7 @@ class LabelingJob:
             for number, given in answers.items()
         ]
         uri = self.folder.write_consolidation_request(iteration, max(at.values()), payload)
-        event = {
+        event: dict[str, Any] = {
             "version": "2018-10-06",
             "labelingJobArn": self.arn,
             "payload": {"s3Uri": uri},
@@ -293,7 +299,10 @@ class LabelingJob:
         return self.functions[arn]
 
     def _read_manifest(self) -> list[dict[str, Any]]:
-        uri = self.request["InputConfig"]["DataSource"]["S3DataSource"]["ManifestS3Uri"]
+        source = self.request["InputConfig"]["DataSource"]
+        if "S3DataSource" not in source:
+            return []  # streaming: they come later
+        uri = source["S3DataSource"]["ManifestS3Uri"]
         lines = []
         for position, text in enumerate(storage.read_text(uri, s3=self.s3).split("\n"), start=1):
             if not text.strip():
@@ -318,7 +327,7 @@ class LabelingJob:
         rng.shuffle(rest)
         return probe + rest
 
-    def _allowed(self) -> int:
+    def allowed(self) -> int:
         """Return how many more objects the stopping conditions let people label."""
         conditions = self.request.get("StoppingConditions", {})
         allowed = conditions.get("MaxHumanLabeledObjectCount", len(self.lines)) - len(self.labels)
@@ -336,7 +345,8 @@ class LabelingJob:
         url: str = self.s3.generate_presigned_url("get_object", Params=params, ExpiresIn=GRANT_SECONDS)
         return url
 
-    def _output_line(self, number: str) -> dict[str, Any]:
+    def output_line(self, number: str) -> dict[str, Any]:
+        """Return an object's line of the output manifest as far as its label goes."""
         line = self.lines[int(number)]
         if number not in self.labels:
             return line
@@ -351,7 +361,7 @@ class LabelingJob:
         return {**line, self.attribute: label.value, f"{self.attribute}-metadata": described}
 
     def _output_lines(self) -> Iterable[dict[str, Any]]:
-        return (self._output_line(str(number)) for number in range(len(self.lines)))
+        return (self.output_line(str(number)) for number in range(len(self.lines)))
 
 
 def _consolidated(entry: Any) -> tuple[str, Mapping[str, Any]]:

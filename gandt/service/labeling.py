@@ -14,8 +14,10 @@ from typing import Any
 from gandt import templates
 from gandt.errors import ContractError, FunctionError, GandtError
 from gandt.jobs import check_request
+from gandt.service import builtin, streaming
 from gandt.service.engine import PASS_THROUGH, LabelingJob
 from gandt.service.functions import Function
+from gandt.service.notices import Notices
 from gandt.service.store import Job, Lease, Store
 
 _log = logging.getLogger(__name__)
@@ -39,6 +41,10 @@ class LabelingService:
         boto3 S3 client for manifests, templates, objects and output.
     clock : callable
         Seconds since 1970.
+    lambdas : callable, optional
+        Makes the function for an ARN that ``functions`` doesn't have; None where it can't.
+    notices : Notices, optional
+        Tells others what happens; without, nobody is told.
     """
 
     def __init__(
@@ -48,25 +54,32 @@ class LabelingService:
         s3: Any,
         *,
         clock: Callable[[], float] = time.time,
+        lambdas: Callable[[str], Function | None] | None = None,
+        notices: Notices | None = None,
     ) -> None:
         self.store, self.functions, self.s3, self.clock = store, functions, s3, clock
-        self._ending = False
+        self._lambdas, self._notices = lambdas, notices
+        self.ending = False
         self._threads: dict[str, threading.Thread] = {}
         self._changed: dict[str, threading.Event] = {}
 
     def start(self) -> None:
         """Go on with every job that hasn't ended."""
+        if self._notices is not None:
+            self._notices.start()
         for job in self.store.jobs():
             if not job.ended:
                 self._begin(job.name)
 
     def end(self) -> None:
         """Let every job's thread come to its next step and stop there; the jobs go on with the next ``start``."""
-        self._ending = True
+        self.ending = True
         for event in self._changed.values():
             event.set()
         for thread in self._threads.values():
             thread.join()
+        if self._notices is not None:
+            self._notices.end()
 
     # ------------------------------------------------------------------ for the owner
 
@@ -104,6 +117,8 @@ class LabelingService:
         """
         name = arn.rpartition("/")[2]
         record = self.store.record("human-task-ui", name)
+        if record is None and name == "NamedEntityRecognition":  # AWS's own
+            return builtin.NER_TEMPLATE
         if record is None:
             raise ContractError(f"there is no human task UI {name!r}; create it first, or use UiTemplateS3Uri")
         return str(record.content)
@@ -115,8 +130,9 @@ class LabelingService:
         problems = []
         if not self.store.workteams(team):
             problems.append(f"there is no workteam {team!r}; create it first")
-        if "S3DataSource" not in request["InputConfig"]["DataSource"]:
-            problems.append("streaming from SnsDataSource isn't there yet; use S3DataSource")
+        topic = streaming.topic_of(request)
+        if topic and topic.split(":")[4] == streaming.OURS and self.store.record("topic", topic) is None:
+            problems.append(f"there is no topic {topic}; create it first, at this service's address with /sns")
         if "HumanTaskUiArn" in task["UiConfig"]:
             try:
                 self.human_task_ui(task["UiConfig"]["HumanTaskUiArn"])
@@ -126,8 +142,13 @@ class LabelingService:
             problems.append("automated labeling isn't there; leave LabelingJobAlgorithmsConfig out")
         consolidation = task.get("AnnotationConsolidationConfig", {}).get("AnnotationConsolidationLambdaArn")
         for arn in filter(None, (task.get("PreHumanTaskLambdaArn"), consolidation)):
-            if not arn.endswith(PASS_THROUGH) and _function_name(arn) not in self.functions:
-                name = _function_name(arn)
+            own = builtin.parse(arn)
+            if arn.endswith(PASS_THROUGH) or self._function(arn) is not None or (own and own[1] in builtin.TASKS):
+                continue
+            name = _function_name(arn)
+            if own:
+                problems.append(f"AWS's {name} isn't there; use {own[0]}-PassThrough or a Lambda of your own")
+            else:
                 problems.append(
                     f"no Lambda is known as {name!r}; start the service with --function {name}=FILE.py:HANDLER"
                 )
@@ -172,24 +193,39 @@ class LabelingService:
         job = None
         try:
             job = self._open(name)
-            while not self._ending:
+            topic = streaming.topic_of(job.request)
+            if topic is not None:
+                if topic.split(":")[4] != streaming.OURS:
+                    streaming.Subscription(self, name, topic).start()
+                if streaming.live(self, job):
+                    job.write_output()
+                    self._end(name, "Stopped")
+                return
+            while not self.ending:
                 if self._iterate(job):
                     continue
-                if not self._ending:
+                if not self.ending:
                     job.write_output()
                     whole = len(self.store.drawn(name)) == len(job.order)
-                    ended = "Completed" if whole and not self._stopping(name) else "Stopped"
-                    self.store.set_status(name, ended, self.clock())
+                    self._end(name, "Completed" if whole and not self.stopping(name) else "Stopped")
                 return
         except Exception as error:
             if not isinstance(error, GandtError):
                 _log.exception("labeling job %s failed", name)
-            self.store.set_status(name, "Failed", self.clock(), reason=_reason(error))
+            self._end(name, "Failed", _reason(error))
             try:
                 if job is not None:
                     job.write_output()
             except GandtError as further:
                 _log.warning("labeling job %s: %s", name, further)
+
+    def _function(self, arn: str) -> Function | None:
+        """Return the Lambda that an ARN names: a local one of that name, else AWS's; None for those built in."""
+        if _function_name(arn) in self.functions:
+            return self.functions[_function_name(arn)]
+        if self._lambdas is None or arn.endswith(PASS_THROUGH) or builtin.parse(arn):
+            return None
+        return self._lambdas(arn)
 
     def _open(self, name: str) -> LabelingJob:
         kept = self.store.job(name)
@@ -197,7 +233,7 @@ class LabelingService:
         task = kept.request["HumanTaskConfig"]
         consolidation = task.get("AnnotationConsolidationConfig", {}).get("AnnotationConsolidationLambdaArn")
         arns = [arn for arn in (task.get("PreHumanTaskLambdaArn"), consolidation) if arn]
-        functions = {arn: self.functions[_function_name(arn)] for arn in arns if _function_name(arn) in self.functions}
+        functions = {arn: function for arn in arns if (function := self._function(arn)) is not None}
         labels, failed = self.store.results(name)
         lines = self.store.lines(name)
         template = kept.template
@@ -215,39 +251,66 @@ class LabelingService:
         )
         if not lines:
             self.store.begin(name, job.template, job.lines, job.order, self.clock())
-        self.store.set_status(name, "InProgress", self.clock(), only=("Initializing",))
+        if self.store.set_status(name, "InProgress", self.clock(), only=("Initializing",)):
+            self._tell_workers(job)
         return job
+
+    def _end(self, name: str, status: str, reason: str = "") -> None:
+        self.store.set_status(name, status, self.clock(), reason=reason)
+        if self._notices is not None:
+            arn = f"arn:aws:sagemaker:us-east-1:000000000000:labeling-job/{name.lower()}"
+            self._notices.state_changed(arn, status, self.clock())
+
+    def _tell_workers(self, job: LabelingJob) -> None:
+        """Tell the workteam's topic that there is work."""
+        task = job.request["HumanTaskConfig"]
+        teams = self.store.workteams(task["WorkteamArn"].rpartition("/")[2])
+        topic = teams[0].request.get("NotificationConfiguration", {}).get("NotificationTopicArn") if teams else None
+        if topic and self._notices is not None:
+            message = {
+                "labelingJobArn": job.arn, "workteamArn": task["WorkteamArn"], "taskTitle": task["TaskTitle"],
+                "portal": self.store.setting("address"),
+            }  # fmt: skip
+            self._notices.published(topic, "New labeling job", message, self.clock())
 
     def _iterate(self, job: LabelingJob) -> bool:
         """Take the job through one iteration, or the rest of it; False when there is none, or the service ends."""
         iteration, opened, closed = self.store.iteration(job.name)
         if closed:
-            objects = [] if self._stopping(job.name) else job.batch(self.store.drawn(job.name))
+            objects = [] if self.stopping(job.name) else job.batch(self.store.drawn(job.name))
             if not objects:
                 return False
             iteration, opened = iteration + 1, self.clock()
             self.store.open_iteration(job.name, iteration, objects, opened)
-        self._prepare(job, iteration)
+        self.prepare(job, iteration)
         if not self._wait(job, opened):
             return False
+        self.close(job, iteration)
+        return True
+
+    def close(self, job: LabelingJob, iteration: int) -> None:
+        """Consolidate an iteration as far as it was answered, and write what came of it."""
         self.store.freeze(job.name, iteration)
         given = self.store.answers(job.name, iteration)
         drawn = self.store.drawn(job.name, iteration)
         shown = [number for number, state in drawn.items() if state == "answered"]
-        if self._stopping(job.name):
+        if self.stopping(job.name):
             shown = [number for number in shown if number in given]  # who wasn't asked hasn't failed
         job.close(iteration, list(drawn), {number: given.get(number, []) for number in shown})
         labels = {number: job.labels[number] for number in shown if number in job.labels}
         failed = {number: job.failed[number] for number in shown if number in job.failed}
         self.store.close_iteration(job.name, iteration, labels, failed, self.clock())
         job.write_output()
-        return True
+        topic = job.request["OutputConfig"].get("SnsTopicArn")
+        if topic and self._notices is not None:
+            for number in labels:
+                self._notices.published(topic, "Labeled", job.output_line(number), self.clock())
 
-    def _prepare(self, job: LabelingJob, iteration: int) -> None:
+    def prepare(self, job: LabelingJob, iteration: int) -> None:
         """Make the tasks of an iteration that aren't there yet."""
         todo = [number for number, state in self.store.drawn(job.name, iteration).items() if state == "drawn"]
         for start in range(0, len(todo), CHUNK):
-            if self._ending or self._stopping(job.name):
+            if self.ending or self.stopping(job.name):
                 return
             tasks = {number: job.task_input(number) for number in todo[start : start + CHUNK]}
             for task_input in tasks.values():
@@ -255,18 +318,55 @@ class LabelingService:
                     job.page(task_input, grant=lambda uri: uri)  # a page that can't be rendered fails the job here
             self.store.set_tasks(job.name, tasks)
 
+    def lifetime(self, job: LabelingJob) -> float:
+        """Return for how many seconds the tasks of an iteration stand open."""
+        return float(job.request["HumanTaskConfig"].get("TaskAvailabilityLifetimeInSeconds", LIFETIME))
+
+    def wake(self, name: str) -> None:
+        """Let a job's thread look at what has changed."""
+        if name.lower() in self._changed:
+            self._changed[name.lower()].set()
+
+    def sleep(self, name: str, seconds: float = 0.5) -> None:
+        """Wait until something changes about a job, at most so long."""
+        changed = self._changed[name.lower()]
+        changed.wait(seconds)
+        changed.clear()
+
+    def problems(self, name: str) -> dict[str, Any] | None:
+        """Return why a job and its objects failed, and what its Lambdas printed; None when there is no such job."""
+        job = self.store.job(name)
+        if job is None:
+            return None
+        task = job.request["HumanTaskConfig"]
+        consolidation = task.get("AnnotationConsolidationConfig", {}).get("AnnotationConsolidationLambdaArn")
+        arns = [arn for arn in (task.get("PreHumanTaskLambdaArn"), consolidation) if arn]
+        functions = {_function_name(arn): self._function(arn) for arn in arns}
+        failed = self.store.results(name)[1]
+        return {
+            "LabelingJobName": job.name,
+            "LabelingJobStatus": job.status,
+            "FailureReason": job.reason,
+            "FailedObjects": [{"DataObject": number, "Reason": reason} for number, reason in failed.items()],
+            "RefusedMessages": [record.content for record in self.store.records(f"refused {job.name.lower()}")],
+            "Consoles": {
+                key: console() for key, made in functions.items() if (console := getattr(made, "console", None))
+            },
+        }
+
     def _wait(self, job: LabelingJob, opened: float) -> bool:
         """Wait until an iteration is answered, expired or stopped; False when the service ends before."""
-        lifetime = job.request["HumanTaskConfig"].get("TaskAvailabilityLifetimeInSeconds", LIFETIME)
+        lifetime = self.lifetime(job)
         changed = self._changed[job.name.lower()]
-        while not self._ending:
+        while not self.ending:
             changed.clear()
-            if self._stopping(job.name) or self.clock() >= opened + lifetime or not self.store.pending(job.name):
+            if self.stopping(job.name) or self.clock() >= opened + lifetime or not self.store.pending(job.name):
                 return True
             changed.wait(0.5)
         return False
 
-    def _stopping(self, name: str) -> bool:
+    def stopping(self, name: str) -> bool:
+        """Tell whether somebody has stopped a job that goes on."""
         job = self.store.job(name)
         return job is not None and job.status == "Stopping"
 

@@ -65,6 +65,25 @@ class Records:
         with self._write() as db:
             return db.execute("DELETE FROM records WHERE kind = ? AND key = ?", (kind, key)).rowcount == 1
 
+    # ------------------------------------------------------------------ data objects that come one by one
+
+    def add_streamed(self, name: str, object_id: str, line: Any, now: float) -> bool:
+        """Add a data object to a streaming job, once by its id; False when it is there already."""
+        key = name.lower()
+        with self._write() as db:
+            known = (f"streamed {key}", object_id, "null", now, now)
+            if db.execute("INSERT OR IGNORE INTO records VALUES (?,?,?,?,?)", known).rowcount == 0:
+                return False
+            sql = """INSERT INTO objects (job, number, line)
+                     SELECT ?, COALESCE(MAX(number), -1) + 1, ? FROM objects WHERE job = ?"""
+            db.execute(sql, (key, json.dumps(line), key))
+        return True
+
+    def open_iterations(self, name: str) -> list[tuple[int, float]]:
+        """Return number and time of opening of the iterations that aren't closed, the oldest first."""
+        sql = "SELECT iteration, opened FROM iterations WHERE job = ? AND closed IS NULL ORDER BY iteration"
+        return [(row["iteration"], row["opened"]) for row in self._read(sql, name.lower())]
+
 
 def _record(row: sqlite3.Row) -> Record:
     return Record(row["kind"], row["key"], json.loads(row["content"]), row["created"], row["modified"])

@@ -140,6 +140,14 @@ class Store(Protocol):
         """Forget what is kept under a key; False when there is nothing."""
         ...
 
+    def add_streamed(self, name: str, object_id: str, line: Any, now: float) -> bool:
+        """Add a data object to a streaming job, once by its id; False when it is there already."""
+        ...
+
+    def open_iterations(self, name: str) -> list[tuple[int, float]]:
+        """Return number and time of opening of the iterations that aren't closed, the oldest first."""
+        ...
+
     # ------------------------------------------------------------------ jobs and their objects
 
     def add_job(self, request: Mapping[str, Any], seed: int, now: float) -> bool:
