@@ -78,7 +78,7 @@ def create(
     """
     from gandt import jobs
     from gandt.errors import InputError
-    from gandt.jobs.prepare import read_request
+    from gandt.jobs.inputs import read_request
 
     sagemaker = _connect(endpoint, profile, region)
     settings = jobs.read_settings(set_ or [])

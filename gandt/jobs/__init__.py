@@ -3,9 +3,13 @@
 SageMaker and ``gandt serve`` speak the same protocol, so that one client is enough: :func:`connect`.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from gandt.jobs.client import JobStatus, connect, create, describe, list_jobs, stop, wait
-from gandt.jobs.prepare import Prepared, prepare
 from gandt.jobs.request import build_request, check_request, read_settings
+
+if TYPE_CHECKING:
+    from gandt.jobs.inputs import Prepared, prepare
 
 __all__ = [
     "JobStatus",
@@ -21,3 +25,11 @@ __all__ = [
     "stop",
     "wait",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Prepared", "prepare"):  # they bring pandas, which nobody needs to look at a job
+        from gandt.jobs import inputs
+
+        return getattr(inputs, name)
+    raise AttributeError(f"module 'gandt.jobs' has no attribute {name!r}")
