@@ -38,6 +38,8 @@ def test_commands_in_the_docs_exist_with_their_options(page: Path, root: Any) ->
         while words and words[0] in flags:  # options of all commands, before the command
             del words[: 1 if flags[words[0]] else 2]
         while words and not words[0].startswith("-") and hasattr(command, "commands"):
+            if words[0] not in command.commands and hasattr(command, "default"):
+                words.insert(0, command.default)
             assert words[0] in command.commands, f"{page.name}: {line}"
             command = command.commands[words.pop(0)]
         options = {name for parameter in command.params for name in [*parameter.opts, *parameter.secondary_opts]}

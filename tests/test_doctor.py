@@ -418,7 +418,7 @@ BREAKS: dict[str, tuple[Callable[[Any], Any], str, str, str, str]] = {
         "workteam",
         "warning",
         "nobody can work",
-        "gandt invite",
+        "gandt workers invite",
     ),
     "expired credentials": (
         lambda a: a.answers.update(GetCallerIdentity=("ExpiredToken", "expired")),

@@ -152,7 +152,7 @@ def test_names_become_arns_of_the_workteams_account(aws, words: list[str]) -> No
     with pytest.raises(InputError, match=r"there are 2 \(friends, others\): name one with --workteam"):
         raise run("create", "More", *words)[1]
     aws.teams = []
-    with pytest.raises(InputError, match=r"there is none yet: name one .* gandt invite"):
+    with pytest.raises(InputError, match=r"there is none yet: name one .* gandt workers invite"):
         raise run("create", "More", *words)[1]
 
 

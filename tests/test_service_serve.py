@@ -19,7 +19,8 @@ from gandt import storage
 from gandt.demo.embedded_s3 import embedded_s3
 from gandt.errors import InputError
 from gandt.jobs import build_request
-from gandt.service.serve import invite, parse_function
+from gandt.service.invitations import invite, revoke
+from gandt.service.setting import parse_function
 
 FUNCTION = """
 import json, boto3, os
@@ -140,7 +141,9 @@ def test_invitations(tmp_path) -> None:
         invite("Ann", "t", state)
     link = invite("Ann", "t", state, new_team=True)
     assert link.partition("#")[2] != invite("Ann", "t", state).partition("#")[2]
-    assert invite("Ann", "T", state, revoke=True) is None
+    with pytest.raises(InputError, match="no worker called 'Ben'"):
+        revoke("Ben", state)
+    assert revoke("Ann", state, workteam="T") == 2
     store = open_store(state)
     assert store.bearer(link.partition("#")[2], "link", 0) is None
     store.close()

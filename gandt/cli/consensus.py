@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from gandt.cli import Json, app, note, show_json, show_table
+from gandt.cli.workers import commands as workers_commands
 
 Answers = Annotated[str, typer.Argument(help="Answers table (.parquet, .csv, .jsonl; local or s3://).")]
 Method = Annotated[
@@ -147,7 +148,7 @@ def consensus(
         show_table("Consensus", [{"": name, "value": value} for name, value in summary.items()])
 
 
-@app.command()
+@workers_commands.command("show")
 def workers(
     answers: Answers,
     out: Annotated[str | None, typer.Option(help="Where to write the whole table.")] = None,

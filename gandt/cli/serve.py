@@ -1,4 +1,4 @@
-"""``gandt serve`` and ``gandt invite``."""
+"""``gandt serve`` and ``gandt owner``."""
 
 from typing import Annotated
 
@@ -12,53 +12,86 @@ State = Annotated[str, typer.Option(help="Folder of the service's state; made if
 @app.command()
 def serve(
     state: State = "gandt-state",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port on 127.0.0.1; 0 takes any free one.")] = 8250,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes any free one.")] = 8250,
     s3: Annotated[
-        str | None, typer.Option(help="Endpoint of an S3; by default AWS's, or that of AWS_ENDPOINT_URL_S3.")
+        str | None,
+        typer.Option(
+            help="embedded (in the state's folder), aws, or an S3's endpoint; by default AWS_ENDPOINT_URL_S3, else embedded."
+        ),
     ] = None,
+    s3_port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Of embedded; by default --port + 1.")] = None,
     function: Annotated[
         list[str] | None, typer.Option(help="A Lambda from a local file, NAME=FILE.py:HANDLER; may be repeated.")
     ] = None,
+    memory: Annotated[int, typer.Option(min=128, help="Each Lambda's limit of address space, in MiB.")] = 3008,
+    timeout: Annotated[float, typer.Option(min=1, max=900, help="Each Lambda's limit of one call, in seconds.")] = 60,
+    webhook: Annotated[str | None, typer.Option(help="Address to post an event to when a job has ended.")] = None,
+    host: Annotated[
+        str,
+        typer.Option(help="Interface to listen on; beyond this machine the API asks for tokens."),
+    ] = "127.0.0.1",
+    address: Annotated[
+        str | None, typer.Option(help="How browsers call it, if otherwise: https://HOST of a proxy, for instance.")
+    ] = None,
+    tls_cert: Annotated[str | None, typer.Option(help="File of a TLS certificate (PEM).")] = None,
+    tls_key: Annotated[str | None, typer.Option(help="File of its key (PEM).")] = None,
+    tokens: Annotated[bool, typer.Option("--tokens", help="Ask for tokens on this machine, too.")] = False,
     json_: Json = False,
 ) -> None:
     """Serve labeling jobs as Ground Truth does: SageMaker's API for code, a portal for workers, on one port.
 
     Example: gandt serve --function LabelingFunction-pre=lambdas/pre_annotation/handler.py:lambda_handler
     """
-    from gandt.service.serve import serving
+    from gandt.errors import InputError
+    from gandt.service.serve import WITHOUT_TLS, Door, serving
+    from gandt.service.setting import Setting
 
-    with serving(state, port=port, s3_endpoint=s3, functions=function or []) as (address, wait):
+    if (tls_cert is None) != (tls_key is None):
+        raise InputError("--tls-cert and --tls-key need each other; give both files")
+    certificate = (tls_cert, tls_key) if tls_cert and tls_key else None
+    door = Door(host, port, address, certificate, tokens)
+    if door.readable:
+        note(f"gandt: {WITHOUT_TLS}")
+    near = s3_port if s3_port is not None else min(port + 1, 65_535) if port else 0
+    setting = Setting(s3, near, function or (), memory, timeout, webhook)
+    with serving(state, door=door, setting=setting) as (url, endpoint, wait):
         if json_:
-            show_json({"address": address, "state": state})
+            show_json({"address": url, "s3": endpoint, "state": state})
         else:
-            note(f"gandt: serving at {address}, state in {state}; Ctrl-C ends it, and nothing is lost")
-            note(f'  your code:  boto3.client("sagemaker", endpoint_url="{address}")')
-            note(f"  workers:    gandt invite NAME --workteam TEAM --state {state}")
+            note(f"gandt: serving at {url}, state in {state}; Ctrl-C ends it, and nothing is lost")
+            note(f'  your code:  boto3.client("sagemaker", endpoint_url="{url}")')
+            note(f"  objects:    {'AWS_ENDPOINT_URL_S3=' + endpoint if endpoint else 'in AWS'}")
+            note(f"  workers:    gandt workers invite NAME --workteam TEAM --state {state}")
+            note(f"  your page:  gandt owner --state {state}")
         wait()
 
 
 @app.command()
-def invite(
-    name: Annotated[str, typer.Argument(help="The worker's name.")],
-    workteam: Annotated[str, typer.Option(help="The worker's workteam.")],
+def owner(
     state: State = "gandt-state",
-    days: Annotated[int, typer.Option(min=1, max=365, help="How long the link is good.")] = 30,
-    new_team: Annotated[bool, typer.Option("--new-team", help="Make the workteam if there is none.")] = False,
+    days: Annotated[int, typer.Option(min=1, max=365, help="How long it is good.")] = 30,
+    api: Annotated[bool, typer.Option("--api", help="Print a token for SageMaker's API instead.")] = False,
     revoke: Annotated[
-        bool, typer.Option("--revoke", help="End all of the worker's links and sessions instead.")
+        bool, typer.Option("--revoke", help="End all of the owner's links, sessions and tokens instead.")
     ] = False,
     json_: Json = False,
 ) -> None:
-    """Print a worker's personal link to the service, running or not; whoever has it works under this name.
+    """Print a link to the owner's page of gandt serve: progress, agreement, gold, cost, every answer's history.
 
-    Example: gandt invite Ann --workteam friends --new-team
+    Example: gandt owner --state gandt-state
     """
-    from gandt.service.serve import invite as make
+    from gandt.service import invitations
 
-    link = make(name, workteam, state, days=days, new_team=new_team, revoke=revoke)
-    if json_:
-        show_json({"worker": name, "workteam": workteam, "link": link})
-    elif link is None:
-        show_table("Revoked", [{"worker": name, "workteam": workteam}])
+    if revoke:
+        result: dict[str, object] = {"ended": invitations.revoke_owner(state)}
+    elif api:
+        token = invitations.api_token(state, days=days)
+        result = {"AWS_ACCESS_KEY_ID": token, "AWS_SECRET_ACCESS_KEY": "anything"}
     else:
-        print(link)
+        result = {"link": invitations.owner_link(state, days=days)}
+    if json_:
+        show_json(result)
+    elif revoke:
+        show_table("Revoked", [result])
+    else:
+        print("\n".join(f"{name}={value}" for name, value in result.items()) if api else result["link"])

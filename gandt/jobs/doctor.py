@@ -168,7 +168,7 @@ def _open(exam: Exam) -> None:
         if not teams:
             exam.warn(
                 "workteam", exam.region, "there is no workteam, so nobody can work",
-                "create one in the SageMaker console (Labeling workforces), or use gandt serve and gandt workers invite",
+                "create one in the SageMaker console (Labeling workforces), or use gandt serve",
             )  # fmt: skip
 
 

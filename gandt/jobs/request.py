@@ -172,8 +172,8 @@ def refuse_public(request: Mapping[str, Any]) -> None:
     if isinstance(team, str) and PUBLIC_WORKTEAM in team:
         raise ContractError(
             f"labeling job {request.get('LabelingJobName')} asks for the public workforce, but Amazon Mechanical Turk "
-            "closed on 30 September 2026: use a private workteam (gandt serve and gandt workers invite make one without AWS) "
-            "or a vendor's from AWS Marketplace, and leave PublicWorkforceTaskPrice out"
+            "closed on 30 September 2026: use a private workteam (gandt serve has them without AWS) or a vendor's "
+            "from AWS Marketplace, and leave PublicWorkforceTaskPrice out"
         )
 
 

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from gandt.errors import InputError, extra
+from gandt.service.invitations import OWNER
 from gandt.service.labeling import LabelingService
 from gandt.service.portal import SESSION_SECONDS, signed_in
 from gandt.service.progress import Progress
@@ -15,7 +16,6 @@ with extra("local", "gandt serve"):
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 
-OWNER = "owner"  # whose tokens they are
 COOKIE = "gandt_owner"
 CONSOLE_LIMIT = 20_000  # characters of a Lambda's prints that are shown
 

@@ -1,6 +1,5 @@
 """What the owner sees of a job: progress, throughput, agreement, gold, time; counted as the answers come."""
 
-import itertools
 import statistics
 import threading
 from collections import defaultdict
@@ -25,6 +24,8 @@ class _Counted:
         self.said: dict[str, dict[str, dict[str, frozenset[str]]]] = defaultdict(dict)  # object → worker → field
         self.seconds: dict[tuple[str, str], float] = {}
         self.moments: dict[tuple[str, str], float] = {}
+        self._pairs: dict[str, int] = defaultdict(int)
+        self._equal: dict[str, int] = defaultdict(int)
 
     def add(self, answers: Iterable[KeptAnswer]) -> bool:
         """Count these; say whether there were any."""
@@ -32,22 +33,28 @@ class _Counted:
         for answer in answers:
             self.last = answer.id
             key = (answer.number, answer.worker)
-            self.said[answer.number][answer.worker] = _fields(answer.content)
+            given = self.said[answer.number]
+            if answer.worker in given:
+                self._compare(answer.worker, given, -1)
+            given[answer.worker] = _fields(answer.content)
+            self._compare(answer.worker, given, 1)
             self.seconds[key] = answer.seconds
             self.moments.setdefault(key, answer.submitted)
         return self.last > before
 
-    def agreement(self) -> tuple[float | None, dict[str, float | None]]:
-        """Return the share of equal pairs of answers about one thing, of all pairs and of each worker's."""
-        pairs, equal = defaultdict(int), defaultdict(int)  # type: ignore[var-annotated]
-        for given in self.said.values():
-            for (one, first), (other, second) in itertools.combinations(given.items(), 2):
-                for field in first.keys() & second.keys():
-                    for who in ("", one, other):
-                        pairs[who] += 1
-                        equal[who] += first[field] == second[field]
-        shares = {who: equal[who] / count for who, count in pairs.items()}
-        return shares.pop("", None), dict(shares)
+    def agreement(self) -> dict[str, float]:
+        """Return the share of equal pairs of answers about one thing, by worker; under ``""`` of all."""
+        return {who: self._equal[who] / count for who, count in self._pairs.items() if count}
+
+    def _compare(self, worker: str, given: Mapping[str, dict[str, frozenset[str]]], sign: int) -> None:
+        mine = given[worker]
+        for other, said in given.items():
+            if other == worker:
+                continue
+            for field in mine.keys() & said.keys():
+                for who in ("", worker, other):
+                    self._pairs[who] += sign
+                    self._equal[who] += sign * (mine[field] == said[field])
 
 
 class Progress:
@@ -82,7 +89,7 @@ class Progress:
             while counted.add(self._store.answers_after(job.name, counted.last)):
                 pass
             names = {worker.id: worker.name for worker in self._store.workers()}
-            share, shares = counted.agreement()
+            shares = counted.agreement()
             gold = self._gold(job.name, counted)
             moments = sorted(counted.moments.values())
             seconds = list(counted.seconds.values())
@@ -116,7 +123,7 @@ class Progress:
             "per_minute": 60 * recent / span,
             "seconds_left": missing * span / recent if recent and missing else None,
             "throughput": _bars(moments, now if not job.ended else max([*moments, job.created])),
-            "agreement": share,
+            "agreement": shares.get(""),
             "gold_right": sum(right for right, _ in gold.values()) if gold else None,
             "gold_answers": sum(count for _, count in gold.values()) if gold else None,
             "seconds_per_answer": statistics.median(seconds) if seconds else None,

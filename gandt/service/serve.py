@@ -1,115 +1,125 @@
-"""What ``gandt serve`` and ``gandt invite`` do: a state folder opened, a port taken, functions started."""
+"""What ``gandt serve`` does: a state folder opened, a port taken, functions started."""
 
 import fcntl
-import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+import urllib.parse
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from gandt import storage
 from gandt.errors import InputError
-from gandt.service.functions import LocalFunction
-from gandt.service.labeling import LabelingService
+from gandt.service.setting import Setting, service_in
 from gandt.service.store import open_store
 
-# what a Lambda is given of this process's environment, as AWS gives it its role's credentials and region
-_PASSED = (
-    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
-    *("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ENDPOINT_URL_S3"),
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+WITHOUT_TLS = (
+    "warning: without TLS everybody on the way can read links, answers and tokens; give --tls-cert and --tls-key, "
+    "or put a proxy with HTTPS before it and name it by --address"
 )
-_DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where the service can be reached, and by whom.
+
+    Attributes
+    ----------
+    host : str
+        The interface; beyond the loopback interface SageMaker's API asks for tokens, whatever ``tokens`` says.
+    port : int
+        0 takes any free one.
+    address : str, optional
+        ``http(s)://HOST[:PORT]`` as browsers know it, where that isn't the interface itself.
+    certificate : tuple of str, optional
+        The files of a TLS certificate and of its key.
+    tokens : bool
+        Whether SageMaker's API asks for tokens on the loopback interface, too.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    address: str | None = None
+    certificate: tuple[str, str] | None = None
+    tokens: bool = False
+
+    def __post_init__(self) -> None:
+        if self.address is not None:
+            parts = urllib.parse.urlsplit(self.address)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+                raise InputError(f"--address {self.address} isn't https://HOST or http://HOST:PORT")
+        elif self.host in ("0.0.0.0", "::"):
+            raise InputError(f"--host {self.host} is every interface; say by --address how browsers call it")
+
+    @property
+    def local(self) -> bool:
+        """Whether only this machine reaches it."""
+        return self.host in LOOPBACK
+
+    @property
+    def readable(self) -> bool:
+        """Whether others could read what goes through."""
+        return not self.local and not self.certificate and not (self.address or "").startswith("https:")
+
+    def url(self, port: int) -> str:
+        """Return the address that links have."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.address or f"{'https' if self.certificate else 'http'}://{host}:{port}").rstrip("/")
+
+    def hosts(self) -> tuple[str, ...]:
+        """Return the names that a Host header may have."""
+        named = urllib.parse.urlsplit(self.address or "").hostname
+        return tuple(dict.fromkeys(filter(None, ("127.0.0.1", "localhost", self.host, named))))
 
 
 @contextmanager
 def serving(
-    state: str, *, port: int = 0, s3_endpoint: str | None = None, functions: Sequence[str] = ()
-) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Open the service on 127.0.0.1 and go on with its jobs.
+    state: str, *, door: Door | None = None, setting: Setting | None = None
+) -> Iterator[tuple[str, str, Callable[[], None]]]:
+    """Open the service and go on with its jobs.
 
     Parameters
     ----------
     state : str
         Folder of the state.
-    port : int
-        0 takes any free one.
-    s3_endpoint : str, optional
-        Another S3 than the environment's.
-    functions : sequence of str
-        Lambdas, each ``NAME=FILE.py:HANDLER``; ``:HANDLER`` may be left out for ``lambda_handler``.
+    door : Door, optional
+        Where it listens; by default on any free port of 127.0.0.1.
+    setting : Setting, optional
+        Its S3, Lambdas and so on; by default an embedded S3 and no Lambda.
 
     Yields
     ------
     address : str
-        ``http://127.0.0.1:PORT``.
+        As in ``http://127.0.0.1:PORT``.
+    s3 : str
+        Endpoint of its S3, empty for AWS's own.
     wait : callable
         Serves until the process is interrupted or terminated.
 
     Raises
     ------
     InputError
-        When a function can't be found, the port is taken, or another process serves this state.
+        When a function or certificate can't be used, the port is taken, or another process serves this state.
     """
     from gandt.service.server import listen, make_server
 
+    door = door or Door()
     with ExitStack() as stack:
         store = stack.enter_context(closing(open_store(state)))
         stack.enter_context(_alone(state))
-        environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
-        if s3_endpoint:
-            environment["AWS_ENDPOINT_URL_S3"] = s3_endpoint
-        known = {}
-        for text in functions:
-            name, path, handler = parse_function(text)
-            known[name] = stack.enter_context(LocalFunction(name, path, handler, environment=environment))
-        listener = stack.enter_context(listen(port))
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        service, s3 = stack.enter_context(service_in(state, store, setting or Setting()))
+        listener = stack.enter_context(listen(door.port, door.host))
+        address = door.url(listener.getsockname()[1])
         store.set("address", address)
-        service = LabelingService(store, known, storage.s3_client(s3_endpoint))
-        server = make_server(service)
+        server = make_server(
+            service,
+            hosts=door.hosts(),
+            address=door.address,
+            tokens=door.tokens or not door.local,
+            certificate=door.certificate,
+        )
         stack.callback(service.end)
         service.start()
-        yield address, lambda: server.run(sockets=[listener])
-
-
-def invite(
-    name: str, workteam: str, state: str, *, days: int = 30, new_team: bool = False, revoke: bool = False
-) -> str | None:
-    """Return a worker's personal link, a new one each time; with ``revoke`` end all that he has and return None.
-
-    Raises
-    ------
-    InputError
-        When there is no such workteam or the service has never run on this state.
-    """
-    if not (Path(state) / "gandt.sqlite").exists():
-        raise InputError(f"there is no service's state in {state}; run gandt serve first, or give its --state")
-    now = time.time()
-    with closing(open_store(state)) as store:
-        if not store.workteams(workteam):
-            if not new_team:
-                raise InputError(f"there is no workteam {workteam!r}; check its name, or make it with --new-team")
-            store.put_workteam({"WorkteamName": workteam, "MemberDefinitions": [], "Description": workteam}, now)
-        worker = store.add_worker(name, workteam)
-        if revoke:
-            store.revoke(worker, now)
-            return None
-        return f"{store.setting('address')}/enter#{store.issue(worker, 'link', now + days * _DAY)}"
-
-
-def parse_function(text: str) -> tuple[str, str, str]:
-    """Split ``NAME=FILE.py:HANDLER``.
-
-    Raises
-    ------
-    InputError
-        When it has another form.
-    """
-    name, _, place = text.partition("=")
-    path, _, handler = place.rpartition(":") if ":" in place else (place, "", "lambda_handler")
-    if not name or not path or not handler:
-        raise InputError(f"--function {text!r} isn't NAME=FILE.py:HANDLER, for instance pre=handler.py:lambda_handler")
-    return name, path, handler
+        yield address, s3, lambda: server.run(sockets=[listener])
 
 
 @contextmanager

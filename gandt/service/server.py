@@ -14,6 +14,7 @@ from gandt.service.frames import Frames
 from gandt.service.labeling import LabelingService
 from gandt.service.owner import Owner
 from gandt.service.portal import Portal
+from gandt.service.programs import Programs
 from gandt.service.web import COMMON, PatientProtocol, RefusedError, body, origin, refused
 
 with extra("local", "gandt serve"):
@@ -35,7 +36,7 @@ _POLICY = (
 )
 _FILES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 # the key id in a signature, which the AWS clients send with every request
-_KEY = re.compile(r"AWS4-HMAC-SHA256\s+Credential=(\w{16,128})/")
+_KEY = re.compile(r"AWS4-HMAC-SHA256\s+Credential=([\w-]{16,128})/")
 
 
 class Server:
@@ -48,11 +49,20 @@ class Server:
     hosts : tuple of str
         Names under which it may be called; any other Host header is refused, so that no foreign name can be
         pointed at this port.
+    address : str, optional
+        Under which browsers know it, where a proxy stands before it.
     tokens : bool
         Whether SageMaker's API asks for a token, as the AWS access key id; without, whoever reaches it is the owner.
     """
 
-    def __init__(self, service: LabelingService, hosts: tuple[str, ...] = LOOPBACK, *, tokens: bool = False) -> None:
+    def __init__(
+        self,
+        service: LabelingService,
+        hosts: tuple[str, ...] = LOOPBACK,
+        *,
+        address: str | None = None,
+        tokens: bool = False,
+    ) -> None:
         self._service, self._tokens = service, tokens
         portal = Portal(service)
         self._frames = Frames(service, portal.worker)
@@ -67,10 +77,12 @@ class Server:
             *self._frames.routes,
             *portal.routes,
             *Owner(service).routes,
+            *Programs(service, lambda request: not tokens or self._known(request)).routes,
         ]
         guard = Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
         handlers: dict[Any, Any] = {RefusedError: refused}
         self.app = Starlette(routes=routes, middleware=[guard], exception_handlers=handlers)
+        self.app.state.address = address
 
     async def _api(self, request: Request) -> Response:
         target = request.headers.get("x-amz-target", "")
@@ -136,6 +148,7 @@ def make_server(
     service: LabelingService,
     *,
     hosts: tuple[str, ...] = LOOPBACK,
+    address: str | None = None,
     tokens: bool = False,
     certificate: tuple[str, str] | None = None,
 ) -> uvicorn.Server:
@@ -149,9 +162,9 @@ def make_server(
     certfile, keyfile = certificate or (None, None)
     # no access log: paths hold leases and grants
     config = uvicorn.Config(
-        Server(service, hosts, tokens=tokens).app, log_level="warning", access_log=False, server_header=False,
-        lifespan="off", timeout_graceful_shutdown=5, h11_max_incomplete_event_size=65_536, http=PatientProtocol,
-        ssl_certfile=certfile, ssl_keyfile=keyfile, ws="none",
+        Server(service, hosts, address=address, tokens=tokens).app, log_level="warning", access_log=False,
+        server_header=False, lifespan="off", timeout_graceful_shutdown=5, h11_max_incomplete_event_size=65_536,
+        http=PatientProtocol, ssl_certfile=certfile, ssl_keyfile=keyfile, ws="none",
     )  # fmt: skip
     try:
         config.load()

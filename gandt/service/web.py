@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import urllib.parse
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -55,6 +56,9 @@ async def body(request: Request, limit: int = BODY_LIMIT) -> bytes:
 
 def origin(request: Request) -> str:
     """Return this server's own origin, as the browser that asks knows it."""
+    address: str | None = request.app.state.address
+    if address and urllib.parse.urlsplit(address).hostname == request.url.hostname:
+        return address.rstrip("/")
     return str(request.base_url).rstrip("/")
 
 
