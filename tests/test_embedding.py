@@ -1,5 +1,6 @@
 """Images to vectors: sources, the pipeline, the store, shards and sudden death."""
 
+import errno
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from PIL import Image
 from test_embedding_models import tiny_onnx
 
 from gandt import EmbeddingStore, embed, storage
-from gandt.embedding import check, fingerprint, merge, sources
+from gandt.embedding import check, fingerprint, merge, models, sources
 from gandt.embedding.sources import Listed, list_source, parse_shard, part_of
 from gandt.errors import InputError, StorageError
 
@@ -426,6 +428,53 @@ def test_a_full_disk_is_one_sentence_and_costs_no_finished_part(tmp_path: Path, 
     assert re.search(r"StorageError: can't write .*the finished parts are safe.*File too large", done.stderr)
     assert len(EmbeddingStore.open(str(store)).items) == 6 and check(str(store)) == []
     assert embed(str(pool), str(store), model=tiny).run.embedded == 34
+
+
+@pytest.mark.parametrize(("code", "reason"), [(errno.EROFS, "Read-only file system"), (errno.ENOSPC, "No space left")])
+def test_a_disk_that_fails_half_way_is_one_sentence(
+    tmp_path: Path, tiny: str, monkeypatch: pytest.MonkeyPatch, code: int, reason: str
+) -> None:
+    pool, place = str(tmp_path / "pool"), str(tmp_path / "store")
+    fill(tmp_path / "pool", 20)
+    monkeypatch.setattr("gandt.embedding.pipeline.PART", 8)
+    write_bytes, written = Path.write_bytes, []
+
+    def failing(self: Path, content: Any) -> int:
+        if "vectors-00001" in self.name:
+            written.append(self)
+            raise OSError(code, os.strerror(code))
+        return write_bytes(self, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", failing)
+        with pytest.raises(StorageError, match=rf"can't write .*the finished parts are safe; .*{reason}"):
+            embed(pool, place, model=tiny)
+    assert written and check(place) == [] and len(EmbeddingStore.open(place).items) == 8
+    assert embed(pool, place, model=tiny).run.embedded == 12
+
+
+def test_batches_give_the_vectors_that_single_pictures_do(
+    tmp_path: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: threads decode ahead, one thread runs whole batches, the last of which is short."""
+    fill(tmp_path / "pool", 23)
+    (tmp_path / "pool/0/0003a.png").touch()
+    single = embed(str(tmp_path / "pool"), str(tmp_path / "single"), model=tiny)
+    load, sizes = models.load, []
+
+    def batched(name: str, **options: Any) -> models.Model:
+        model = load(name, **options)
+
+        def run(pixels: models.Pixels) -> models.Features:
+            sizes.append(len(pixels))
+            return model.run(pixels)
+
+        return replace(model, run=run, batch=5, threads=1)
+
+    monkeypatch.setattr("gandt.embedding.pipeline.models.load", batched)
+    store = embed(str(tmp_path / "pool"), str(tmp_path / "store"), model=tiny)
+    assert store.run.set_aside == 1 and sum(sizes) == 23 and max(sizes) == 5
+    assert files_of(Path(store.path)) == files_of(Path(single.path))
 
 
 def test_the_command_line(
