@@ -1,7 +1,7 @@
 """SageMaker's operations on workteams and workforces.
 
-How people sign in is gandt's own (``gandt workers invite``), so that what requests say of Cognito and OpenID Connect is kept
-and shown, but asks nobody.
+How people sign in is gandt's own (``gandt workers invite``), so that what requests say of Cognito and OpenID Connect
+is kept and shown, but asks nobody.
 """
 
 from typing import Any
