@@ -140,12 +140,12 @@ def _most_worth(
     most = max(int(share * len(decision)), 1)
     # what one answer per item says of its own accuracy is a guess: some items need a second one
     if (voices > 1).sum() >= most and confidence.mean() >= overall:
-        return np.where(decision == "ask", "enough", decision)
+        return np.asarray(np.where(decision == "ask", "enough", decision))
     asked = np.flatnonzero(np.isin(decision, ["ask", "split"]) & np.isfinite(first))
     asked = asked[np.argsort(first[asked], kind="stable")[:most]]
     decision = np.where(decision == "ask", "later", decision)
     decision[asked] = "ask"
-    return decision
+    return np.asarray(decision)
 
 
 def next_manifest(plan: pd.DataFrame, **options: Any) -> Manifest:
