@@ -117,6 +117,7 @@ def test_every_command_has_help_with_an_example_and_json(tmp_path: Path) -> None
         embedding,
         job,
         manifest,
+        rounds,
         select,
         serve,
         template,

@@ -130,6 +130,7 @@ def main() -> None:
         embedding,
         job,
         manifest,
+        rounds,
         select,
         serve,
         template,

@@ -212,7 +212,7 @@ class Run:
         known = self.labels(consensus.labels)
         learned_in, learned_from = last["learned_in"], last["learned_from"]
         if model is None or len(known) - learned_from >= self.config["learn"]["every"]:
-            model, learned_in, learned_from = self._learn(known), number, len(known)
+            model, learned_in, learned_from = self.learn(known), number, len(known)
         left = self._left(known)
         metrics: dict[str, Any] = {
             "round": number,
@@ -279,7 +279,7 @@ class Run:
         options: dict[str, Any] = {"categories": self.classes, **self.config["consensus"]}
         first = consolidate(answers, items=sorted(set(answers["item"])), **options)
         known = self.labels(first.labels)
-        model = self._learn(known) if self.config["consensus"]["method"] in _HEARING else None
+        model = self.learn(known) if self.config["consensus"]["method"] in _HEARING else None
         if model is None:
             return first
         voice = pd.DataFrame(model.out_of_sample, columns=list(model.classes)).assign(item=list(known))
@@ -294,7 +294,7 @@ class Run:
             found.setdefault(str(item), (str(label), float(confidence)))
         return found
 
-    def _learn(self, known: dict[str, tuple[str, float]]) -> Model | None:
+    def learn(self, known: dict[str, tuple[str, float]]) -> Model | None:
         """Learn from labels, each counting as much as it is sure; None while only one class has any."""
         if len({label for label, _ in known.values()}) < 2:
             return None
@@ -316,7 +316,7 @@ class Run:
         return model
 
     def _learn_seeds(self) -> Model | None:
-        return self._learn({item: (label, 1.0) for item, label in self.seeds.items()})
+        return self.learn({item: (label, 1.0) for item, label in self.seeds.items()})
 
     def model_of(self, number: int) -> Model | None:
         """Return the model that round ``number`` learned, learned again from the labels that it left."""
@@ -324,7 +324,7 @@ class Run:
         if number < 0 or not path.is_file():
             return self._learn_seeds()
         table = read_table(str(path))
-        return self._learn(self.labels(table.assign(confidence=table["confidence"].astype(float))))
+        return self.learn(self.labels(table.assign(confidence=table["confidence"].astype(float))))
 
     def _left(self, known: dict[str, tuple[str, float]]) -> list[str]:
         """Return the items that may still be asked for the first time."""
@@ -383,7 +383,7 @@ class Run:
         asked = labels[(labels["status"] == "relabel") & labels["item"].isin(self.stands_for.index)]
         if model is None or not len(asked) or not left:
             return [str(item) for item in asked["item"].head(0)]
-        trained = self._learn(known)
+        trained = self.learn(known)
         if trained is None:
             return []
         classes = list(trained.classes)

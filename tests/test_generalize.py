@@ -1,0 +1,228 @@
+"""The learned labels for the whole pool; and labels in the forms of others."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from gandt import tables
+from gandt.cli import app
+from gandt.cli import rounds as _registered  # noqa: F401
+from gandt.errors import GandtError, InputError
+from gandt.manifest.labels import read_labels
+from gandt.rounds.config import read_config
+from gandt.rounds.export import export
+from gandt.rounds.generalize import choose_threshold, generalize
+from gandt.rounds.given import store_vectors
+from gandt.rounds.loop import Run
+
+CLASSES = ("bird", "cat", "dog")
+
+
+def command(*words: str) -> Any:
+    result = CliRunner().invoke(app, list(words))
+    if isinstance(result.exception, GandtError):
+        raise result.exception
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    return result
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A run of two rounds on 400 items in three heaps that overlap, 120 of them gold; and the truth."""
+    folder = tmp_path_factory.mktemp("generalize")
+    rng = np.random.default_rng(3)
+    heap = np.arange(400) % 3
+    items = [f"/item {number:03}" for number in range(400)]
+    store_vectors(items, 1.5 * np.eye(5)[heap] + 0.55 * rng.normal(size=(400, 5)), str(folder / "store"))
+    truth = pd.DataFrame({"item": items, "label": [CLASSES[each] for each in heap]})
+    tables.write_table(truth, str(folder / "truth.csv"))
+    tables.write_table(truth.tail(120), str(folder / "gold.csv"))
+    (folder / "run.yaml").write_text(f"""
+store: {folder}/store
+run: {folder}/run
+classes: [bird, cat, dog]
+gold: {folder}/gold.csv
+choose: {{n: 30}}
+ask: {{with: simulated, truth: {folder}/truth.csv, skill: 0.95}}
+stop: {{rounds: 2}}
+""")
+    printed = json.loads(command("run", str(folder / "run.yaml"), "--json").stdout)
+    assert len(printed["rounds"]) == 2
+    page = Path(printed["report"]).read_text()
+    assert "All 2 rounds that were wanted are done." in page
+    assert "<svg" in page
+    return folder, dict(zip(items, truth["label"], strict=True))
+
+
+def test_the_whole_pool_gets_labels_as_precise_as_wanted_or_none(ran: Any, tmp_path: Path) -> None:
+    folder, truth = ran
+    out = str(tmp_path / "labels.parquet")
+    printed = json.loads(
+        command("generalize", str(folder / "run.yaml"), "--precision", "0.9", "--out", out, "--json").stdout
+    )
+    table = tables.read_table(out)
+    assert sorted(table["item"]) == sorted(truth), "every item of the pool, once"
+    guessed = table[table["method"] == "classifier"]
+    assert len(guessed) > 20
+    assert (guessed["label"] == guessed["item"].map(truth)).mean() > 0.85
+    assert guessed["confidence"].min() >= printed["threshold"]["probability"] - 1e-6
+    left = table[table["status"] == "unanswered"]
+    assert left["label"].isna().all()
+    assert printed["threshold"]["low"] >= 0.9
+    assert (table[table["method"] == "gold"]["label"] == table[table["method"] == "gold"]["item"].map(truth)).all()
+    strict, _ = generalize(Run(read_config(str(folder / "run.yaml"))), 0.97)
+    assert (strict["method"] == "classifier").sum() <= len(guessed)
+    shown = CliRunner().invoke(app, ["generalize", str(folder / "run.yaml"), "--out", out])
+    assert "gold items above" in shown.output
+
+
+def test_a_run_without_rounds_or_gold_has_nothing_to_generalize(ran: Any, tmp_path: Path) -> None:
+    folder, _ = ran
+    text = (folder / "run.yaml").read_text()
+    (tmp_path / "new.yaml").write_text(text.replace(f"{folder}/run", f"{tmp_path}/run"))
+    with pytest.raises(InputError, match="has no finished round; run gandt run first"):
+        command("generalize", str(tmp_path / "new.yaml"), "--out", str(tmp_path / "out.csv"))
+    (tmp_path / "no-gold.yaml").write_text(text.replace(f"gold: {folder}/gold.csv\n", ""))
+    with pytest.raises(InputError, match="a threshold needs gold, items of known label"):
+        command("generalize", str(tmp_path / "no-gold.yaml"), "--out", str(tmp_path / "out.csv"))
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_people_answer_by_a_table_on_the_command_line(ran: Any, tmp_path: Path) -> None:
+    folder, _ = ran
+    text = (folder / "run.yaml").read_text().replace(f"{folder}/run", f"{tmp_path}/run")
+    (tmp_path / "run.yaml").write_text(text.replace("with: simulated", "with: table"))
+    result = CliRunner().invoke(app, ["run", str(tmp_path / "run.yaml")])
+    assert result.exit_code == 0
+    assert "waiting: round 0 asks about 30 items" in result.output
+    assert "waiting" in json.loads(command("run", str(tmp_path / "run.yaml"), "--json").stdout)
+
+
+# ---------------------------------------------------------------------- threshold
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=80), st.floats(0.05, 1))
+def test_a_threshold_keeps_what_it_promises(gold: list[tuple[float, bool]], wanted: float) -> None:
+    probability, right = np.array([each[0] for each in gold]), np.array([each[1] for each in gold])
+    found = choose_threshold(probability, right, wanted)
+    kept = probability >= found.probability
+    assert kept.sum() == found.kept
+    if found.precision is not None:
+        assert right[kept].mean() == pytest.approx(found.precision)
+        assert found.precision >= wanted - 1e-9
+    assert found.sentence().endswith(".")
+
+
+def test_the_lowest_threshold_is_taken() -> None:
+    probability = np.linspace(1, 0.5, 200)
+    right = np.arange(200) < 150
+    found = choose_threshold(probability, right, 0.9)
+    assert found.kept == pytest.approx(160, abs=6)
+    assert found.precision > 0.9
+    assert choose_threshold(probability, right, 1.0).kept == 150
+    assert choose_threshold(probability, np.zeros(200, bool), 0.5).probability == float("inf")
+    with pytest.raises(InputError, match="a threshold needs gold"):
+        choose_threshold(np.empty(0), np.empty(0, bool), 0.9)
+    with pytest.raises(InputError, match="a precision lies above 0"):
+        choose_threshold(probability, right, 1.5)
+
+
+# ---------------------------------------------------------------------- export
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> pd.DataFrame:
+    """Two files of one name in two folders, hostile labels, and an item without a label."""
+    rows = []
+    for folder, label, text in (("a", "cat", b"1"), ("b", "../dog", b"2"), ("c", "..", b"3"), ("d", None, b"4")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.jpg").write_bytes(text)
+        rows.append({"item": str(tmp_path / folder / "x.jpg"), "label": label, "confidence": 0.9, "method": "auto"})
+    return pd.DataFrame(rows)
+
+
+def test_an_augmented_manifest_is_read_back_as_it_was(labels: pd.DataFrame, tmp_path: Path) -> None:
+    out = str(tmp_path / "output.manifest")
+    labels.loc[1, "method"] = "classifier"
+    assert export(labels, out, "manifest") == 3
+    back = read_labels(out)
+    assert back["label"].tolist() == ["cat", "../dog", ".."]
+    assert back["confidence"].tolist() == [0.9] * 3
+    assert back["human"].tolist() == [True, False, True]
+    assert back["type"].tolist() == ["image-classification"] * 3
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_folders_hold_every_file_inside_whatever_the_labels(labels: pd.DataFrame, tmp_path: Path, link: bool) -> None:
+    out = tmp_path / "out" / "folders"
+    assert export(labels, str(out), "folders", link=link) == 3
+    files = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*.jpg")}
+    assert sorted(files.values()) == [b"1", b"2", b"3"]
+    assert files["cat/x.jpg"] == b"1"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["folders"]
+    table = tables.read_table(str(out / "labels.csv"))
+    assert table["label"].tolist() == ["cat", "../dog", ".."]
+    assert all((out / name).is_file() for name in table["file_name"])
+    with pytest.raises(InputError, match="isn't a new or empty folder"):
+        export(labels, str(out), "folders")
+
+
+def test_imagefolder_has_its_metadata(labels: pd.DataFrame, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert export(labels, str(out), "imagefolder") == 3
+    with (out / "train" / "metadata.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["label"] for row in rows] == ["cat", "../dog", ".."]
+    assert [(out / "train" / row["file_name"]).read_bytes() for row in rows] == [b"1", b"2", b"3"]
+    assert len({row["file_name"] for row in rows}) == 3
+
+
+def test_coco_holds_boxes_with_sizes_and_images_without_any(tmp_path: Path) -> None:
+    boxes = {"image_size": [{"width": 100, "height": 80, "depth": 3}], "annotations": []}
+    boxes["annotations"] = [{"class_id": 0, "left": 5, "top": 6, "width": 20, "height": 10}]
+    facts = {"class-map": {"0": "cat"}, "objects": [{"confidence": 0.9}], "type": "groundtruth/object-detection"}
+    lines = [
+        {"source-ref": "s3://bucket/1.jpg", "boxes": boxes, "boxes-metadata": facts},
+        {"source-ref": "s3://bucket/2.jpg", "boxes": {"annotations": []}, "boxes-metadata": facts},
+    ]
+    manifest = tmp_path / "output.manifest"
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    out = tmp_path / "coco.json"
+    assert json.loads(command("export", str(manifest), str(out), "--as", "coco", "--json").stdout)["items"] == 2
+    found = json.loads(out.read_text())
+    assert found["annotations"] == [
+        {"id": 1, "image_id": 1, "category_id": 1, "bbox": [5, 6, 20, 10], "area": 200, "iscrowd": 0}
+    ]
+    assert [image["file_name"] for image in found["images"]] == ["s3://bucket/1.jpg", "s3://bucket/2.jpg"]
+    assert found["categories"] == [{"id": 1, "name": "cat", "supercategory": ""}]
+    sizes = pd.DataFrame({"item": ["s3://bucket/1.jpg"], "width": [100], "height": [80]})
+    export(read_labels(str(manifest)), str(out), "coco", sizes=sizes)
+    assert json.loads(out.read_text())["images"][0]["width"] == 100
+
+
+def test_what_cannot_be_exported(labels: pd.DataFrame, tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    with pytest.raises(InputError, match="there is no form 'zip'"):
+        export(labels, out, "zip")
+    with pytest.raises(InputError, match="COCO is for boxes, and these labels have none"):
+        export(labels, out, "coco")
+    with pytest.raises(InputError, match="has a label that is no box"):
+        export(labels.assign(value="[1, 2]"), out, "coco")
+    with pytest.raises(InputError, match="has a box outside of any image"):
+        export(labels.assign(value='{"left": 0, "top": 0, "width": -3, "height": 1}'), out, "coco")
+    with pytest.raises(InputError, match="no item has a label"):
+        export(labels.tail(1), out, "manifest")
+    with pytest.raises(InputError, match="without the column label"):
+        export(labels[["item"]], out, "manifest")
+    with pytest.raises(InputError, match="written locally"):
+        export(labels, "s3://bucket/x", "folders")
+    assert not Path(out).exists()
