@@ -16,7 +16,7 @@ def serve(
     s3: Annotated[
         str | None,
         typer.Option(
-            help="embedded (in the state's folder), aws, or an S3's endpoint; by default AWS_ENDPOINT_URL_S3, else embedded."
+            help="embedded (in the state's folder), aws, or an endpoint; by default AWS_ENDPOINT_URL_S3's, else embedded."
         ),
     ] = None,
     s3_port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Of embedded; by default --port + 1.")] = None,

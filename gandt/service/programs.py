@@ -1,6 +1,6 @@
 """Routes for the owner's programs beside SageMaker's API: messages to streaming jobs, a job's problems.
 
-``/sns/`` plays as much of Amazon SNS as streaming needs (``boto3.client("sns", endpoint_url=".../sns")``),
+``/sns`` plays as much of Amazon SNS as streaming needs (``boto3.client("sns", endpoint_url=".../sns")``),
 ``POST /push/JOB`` takes data objects without it, ``GET /jobs/JOB/problems`` says why objects failed.
 """
 
@@ -40,6 +40,7 @@ class Programs:
     def __init__(self, service: LabelingService, known: Callable[[Request], bool]) -> None:
         self._service, self._known = service, known
         self.routes = [
+            Route("/sns", self._guarded(self._sns), methods=["POST"]),
             Route("/sns/", self._guarded(self._sns), methods=["POST"]),
             Route("/push/{job}", self._guarded(self._push), methods=["POST"]),
             Route("/jobs/{job}/problems", self._guarded(self._problems)),
