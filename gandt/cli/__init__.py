@@ -127,6 +127,7 @@ def main() -> None:
         cluster,
         consensus,
         demo,
+        deploy,
         embedding,
         job,
         manifest,
