@@ -25,6 +25,7 @@ def root() -> Any:
     from typer.main import get_command
 
     from gandt.cli import answers, app, aws, cluster, consensus, demo, embedding, job, manifest, serve, template  # noqa: F401
+    from gandt.cli import deploy as _deploy  # noqa: F401
 
     return get_command(app)
 
