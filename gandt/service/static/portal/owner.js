@@ -33,7 +33,7 @@ function tile(name, value) {
   return made;
 }
 
-function table(columns, rows) {
+function table(columns, rows, name) {
   const cell = (tag, value, kind) => {
     const made = element(tag, "", value ?? "");
     if (kind) made.className = kind;
@@ -46,6 +46,7 @@ function table(columns, rows) {
   box.className = "scroll";
   box.tabIndex = 0; // so that the keyboard can scroll it, too
   box.role = "region";
+  box.ariaLabel = name;
   return box;
 }
 
@@ -145,10 +146,11 @@ function drawJob(job) {
     [["Worker"], ["Answers", right], ["Seconds, median", right], ["Agreement", right], ["Gold right", right]],
     job.workers.map((each) => [each.name || each.worker, number(each.answers), number(each.seconds, 1), percent(each.agreement),
       each.gold_answers ? `${each.gold_right} of ${each.gold_answers}` : "–"]),
+    "Table of workers",
   ) : element("p", "Nobody has answered yet."));
   const failed = [];
   if (job.reason) failed.push(element("pre", job.reason));
-  if (job.failures.length) failed.push(table([["Object", right], ["Why", "text"]], job.failures.map((each) => [each.object, each.reason])));
+  if (job.failures.length) failed.push(table([["Object", right], ["Why", "text"]], job.failures.map((each) => [each.object, each.reason]), "Table of failed objects"));
   shown.failures.replaceChildren(...(failed.length ? failed : [element("p", "Nothing.")]));
 }
 
@@ -177,12 +179,13 @@ function drawCost(job) {
   const wage = Number(localStorage.getItem("gandt-wage")) || null;
   const money = (seconds) => (wage && seconds !== null ? number((seconds / 3600) * wage, 4) : "–");
   shown.cost.replaceChildren(table(
-    [[""], ["Time", "number"], ["Cost", "number"]],
+    [["Of"], ["Time", "number"], ["Cost", "number"]],
     [
       ["An answer (median)", span(job.seconds_per_answer), money(job.seconds_per_answer)],
       ["A label", span(job.seconds_per_label), money(job.seconds_per_label)],
       ["All so far", span(job.seconds_spent), money(job.seconds_spent)],
     ],
+    "Table of time and cost",
   ));
 }
 
@@ -222,6 +225,7 @@ async function lookBack(before) {
   shown.history.replaceChildren(events.length ? table(
     [["When"], ["Object", "number"], ["Who"], ["What"], ["Answer", "text"]],
     events.map((each) => [clock(each.at), each.number, each.name || each.worker, each.what, each.content ? JSON.stringify(each.content) : ""]),
+    "Table of events",
   ) : element("p", "Nothing yet."));
 }
 
