@@ -10,6 +10,7 @@ from test_candidates import make_store
 
 from gandt.candidates import devices, filter_by_similarity
 from gandt.candidates.devices import CPU
+from gandt.candidates.duplicates import near_pairs
 from gandt.candidates.rules import RULES
 from gandt.embedding.store import Vectors
 from gandt.errors import InputError
@@ -43,6 +44,16 @@ def test_torch_scores_as_numpy_does(tmp_path: Path, rule: str, dtype: str, monke
     np.testing.assert_allclose(one.scores, other.scores, atol=2e-3 if rule == "spread" else 1e-5)
     for mine, its in zip(one.own, other.own, strict=True):
         np.testing.assert_allclose(mine, its, atol=2e-3 if rule == "spread" else 1e-5)
+
+
+def test_torch_finds_the_same_duplicates(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    store = make_store(tmp_path / "store")
+    one, other = (near_pairs(store, 0.5, device) for device in (CPU, devices.Torch("cpu")))
+    assert len(one) > 100 and set(zip(one["row"], one["other"], strict=True)) == set(
+        zip(other["row"], other["other"], strict=True)
+    )
+    np.testing.assert_allclose(np.sort(one["similarity"]), np.sort(other["similarity"]), atol=1e-5)
 
 
 def test_a_gpu_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:

@@ -54,6 +54,11 @@ class Device:
         members = np.concatenate([members, rest], axis=1)
         return _largest_of(np.take_along_axis(similar, members, axis=1), members, count)
 
+    def reaching(self, similar: Any, bound: float) -> tuple[Array, Array, Array]:
+        """Return rows, columns and values of the numbers that reach ``bound``."""
+        rows, columns = np.nonzero(similar >= bound)
+        return rows, columns, similar[rows, columns]
+
 
 def _largest_of(values: Array, columns: Array, count: int) -> tuple[Array, Array]:
     place = np.argpartition(values, -count, axis=1)[:, -count:]
@@ -107,6 +112,11 @@ class Torch(Device):
             similar.diagonal(own).fill_(float("-inf"))
         values, columns = similar.topk(count, dim=1)
         return self.get(columns), self.get(values)
+
+    def reaching(self, similar: Any, bound: float) -> tuple[Array, Array, Array]:
+        """Return rows, columns and values of the numbers that reach ``bound``."""
+        rows, columns = (similar >= bound).nonzero(as_tuple=True)
+        return self.get(rows), self.get(columns), self.get(similar[rows, columns])
 
 
 CPU = Device()

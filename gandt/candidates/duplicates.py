@@ -12,7 +12,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from gandt import storage
-from gandt.candidates.devices import Array
+from gandt.candidates.devices import CPU, Array, Device, choose
 from gandt.candidates.rules import centred, pool_mean
 from gandt.embedding import EmbeddingStore
 from gandt.errors import InputError, StorageError
@@ -22,7 +22,7 @@ from gandt.progress import Meter
 _BLOCK = 2048
 
 
-def find_duplicates(store: EmbeddingStore, *, threshold: float | None = 0.9) -> pd.DataFrame:
+def find_duplicates(store: EmbeddingStore, *, threshold: float | None = 0.9, device: str = "auto") -> pd.DataFrame:
     """Return groups of items that show the same.
 
     Parameters
@@ -33,6 +33,8 @@ def find_duplicates(store: EmbeddingStore, *, threshold: float | None = 0.9) -> 
         Cosine after centring from which two items count as near duplicates; ``None`` finds exact ones only. At 0.9
         a photograph still finds itself after stronger JPEG compression, brightening or mirroring, mostly not after
         it was halved or cropped by a tenth (docs/embedding.md has the figures).
+    device : {"auto", "cpu", "cuda"}
+        Where the products run; ``auto`` takes a GPU where torch sees one.
 
     Returns
     -------
@@ -44,7 +46,7 @@ def find_duplicates(store: EmbeddingStore, *, threshold: float | None = 0.9) -> 
     Raises
     ------
     InputError
-        When the threshold isn't between 0 and 1.
+        When the threshold isn't between 0 and 1, or there is no such device.
     """
     if threshold is not None and not 0 < threshold <= 1:
         raise InputError(f"a threshold for duplicates lies between 0 and 1, not {threshold}")
@@ -53,7 +55,7 @@ def find_duplicates(store: EmbeddingStore, *, threshold: float | None = 0.9) -> 
     if threshold is None:
         group = pd.factorize(items["sha256"])[0]
     else:
-        pairs = near_pairs(store, threshold)
+        pairs = near_pairs(store, threshold, choose(device))
         graph = sparse.coo_array((np.ones(len(pairs)), (pairs["row"], pairs["other"])), shape=(len(store.vectors),) * 2)
         group = csgraph.connected_components(graph, directed=False)[1][rows]  # one row has all exact copies
     items = items.assign(group=group, pixels=items["width"].astype("int64") * items["height"])
@@ -80,7 +82,7 @@ def find_duplicates(store: EmbeddingStore, *, threshold: float | None = 0.9) -> 
     return table[["group", "item", "kind", "similarity"]].reset_index(drop=True)
 
 
-def near_pairs(store: EmbeddingStore, threshold: float) -> pd.DataFrame:
+def near_pairs(store: EmbeddingStore, threshold: float, device: Device = CPU) -> pd.DataFrame:
     """Return the pairs whose cosine after centring reaches ``threshold``: row, other (row < other), similarity."""
     vectors = store.vectors
     centre = pool_mean(vectors)
@@ -88,13 +90,12 @@ def near_pairs(store: EmbeddingStore, threshold: float) -> pd.DataFrame:
     with Meter("comparing vectors", len(vectors)) as meter:
         for first in range(0, len(vectors), _BLOCK):
             block = centred(vectors[first : first + _BLOCK], centre)
+            left_block = device.put(block)
             for second in range(first, len(vectors), _BLOCK):
                 other = block if second == first else centred(vectors[second : second + _BLOCK], centre)
-                similar = block @ other.T
-                left, right = np.nonzero(similar >= threshold)
+                left, right, similar = device.reaching(left_block @ device.put(other).T, threshold)
                 keep = left + first < right + second
-                left, right = left[keep], right[keep]
-                found.append((left + first, right + second, similar[left, right]))
+                found.append((left[keep] + first, right[keep] + second, similar[keep]))
             meter.step(len(block))
     columns = [np.concatenate(column) for column in zip(*found, strict=True)] if found else [np.empty(0)] * 3
     table = pd.DataFrame(dict(zip(("row", "other", "similarity"), columns, strict=True)))

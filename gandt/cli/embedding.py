@@ -192,6 +192,7 @@ def duplicates_command(
     out: Out = None,
     threshold: Annotated[float, typer.Option(help="Similarity from which two items are near duplicates.")] = 0.9,
     exact: Annotated[bool, typer.Option("--exact", help="Only files with the same bytes.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     pictures: Annotated[
         str | None, typer.Option(help="Write an HTML page of pairs by similarity, for choosing a threshold.")
     ] = None,
@@ -206,7 +207,7 @@ def duplicates_command(
     from gandt.tables import write_table
 
     opened = EmbeddingStore.open(store)
-    table = find_duplicates(opened, threshold=None if exact else threshold)
+    table = find_duplicates(opened, threshold=None if exact else threshold, device=device)
     if out:
         write_table(table, out)
     if pictures:
