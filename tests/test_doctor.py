@@ -418,7 +418,7 @@ BREAKS: dict[str, tuple[Callable[[Any], Any], str, str, str, str]] = {
         "workteam",
         "warning",
         "nobody can work",
-        "gandt workers invite",
+        "use gandt serve",
     ),
     "expired credentials": (
         lambda a: a.answers.update(GetCallerIdentity=("ExpiredToken", "expired")),

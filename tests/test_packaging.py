@@ -143,6 +143,7 @@ def test_rooms_only_look_down() -> None:
     """No module imports from a floor above its own; see docs/architecture.md."""
     floors = [
         ["errors", "resources", "progress"],
+        ["aws"],
         ["storage"],
         ["tables"],
         ["images", "templates"],

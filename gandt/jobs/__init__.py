@@ -5,8 +5,9 @@ SageMaker and ``gandt serve`` speak the same protocol, so that one client is eno
 
 from typing import TYPE_CHECKING, Any
 
-from gandt.jobs.client import JobStatus, connect, create, describe, list_jobs, stop, wait
+from gandt.jobs.client import connect, create, describe, list_jobs, stop, wait
 from gandt.jobs.request import build_request, check_request, read_settings
+from gandt.jobs.status import JobStatus
 
 if TYPE_CHECKING:
     from gandt.jobs.inputs import Prepared, prepare

@@ -7,20 +7,18 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from gandt import storage
 from gandt.errors import ContractError, InputError, ServiceError
 from gandt.jobs.request import check_request, refuse_public
+from gandt.jobs.status import JobStatus, read_status
 
 CLOSED = (
     "Ground Truth takes no new customers since 30 July 2026, and this account isn't one of the old; run the same job "
     "on gandt serve (gandt job create --endpoint http://127.0.0.1:8250)"
 )
-ENDED = ("Completed", "Failed", "Stopped")
 # codes after which the same call may succeed later, when all of boto3's own retries are spent
 _PASSING = (
     *("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"),
@@ -57,11 +55,7 @@ def connect(endpoint: str | None = None, *, access: storage.Access | None = None
         parts = urlsplit(endpoint)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InputError(f"the endpoint {endpoint!r} is no address; write it as http://127.0.0.1:8250")
-        options["endpoint_url"] = endpoint
-        if parts.hostname in ("127.0.0.1", "localhost", "::1"):
-            options["region_name"] = session.region_name or "us-east-1"
-            if session.get_credentials() is None:
-                options |= {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+        options = {"endpoint_url": endpoint, **storage.near_options(session, endpoint)}
     elif session.region_name is None:
         raise InputError("no AWS region is known; give --region, set AWS_REGION, or give --endpoint for gandt serve")
     return session.client("sagemaker", config=storage.client_config(), **options)
@@ -100,98 +94,6 @@ def is_closed(error: BaseException) -> bool:
 def _message(error: BaseException) -> str:
     response = getattr(error, "response", None)
     return str(response.get("Error", {}).get("Message", "")) if isinstance(response, dict) else str(error)
-
-
-@dataclass(frozen=True)
-class JobStatus:
-    """A labeling job as it stands.
-
-    Attributes
-    ----------
-    name, arn, status, workteam, manifest, output : str
-        ``output`` is the job's own folder, for ``gandt answers``; ``status`` is one of SageMaker's.
-    total, labeled, human, machine, failed, unlabeled : int
-        Data objects; ``labeled`` counts those too that had their label before.
-    created, modified : datetime
-    reason : str
-        Why the job failed; empty where it didn't.
-    failures : tuple of (str, str)
-        Data objects that failed, with the reason each; only gandt serve tells, and the first hundred.
-    """
-
-    name: str
-    arn: str
-    status: str
-    workteam: str
-    manifest: str
-    output: str
-    total: int
-    labeled: int
-    human: int
-    machine: int
-    failed: int
-    unlabeled: int
-    created: datetime
-    modified: datetime
-    reason: str = ""
-    failures: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing can happen to it any more."""
-        return self.status in ENDED
-
-    @property
-    def share(self) -> float:
-        """Share of the objects that are done, labeled or failed; 0 before they are counted."""
-        return (self.labeled + self.failed) / self.total if self.total else 0.0
-
-    def bar(self, width: int = 30) -> str:
-        """Return a progress bar of text: ``[#########·····] 60% (600 of 1,000)``."""
-        full = int(width * self.share)
-        return (
-            f"[{'#' * full}{'·' * (width - full)}] {self.share:.0%} ({self.labeled + self.failed:,} of {self.total:,})"
-        )
-
-    def as_dict(self) -> dict[str, Any]:
-        """All fields by name, ready for JSON."""
-        names = [name for name in self.__dataclass_fields__ if name != "failures"]
-        failures = [{"data_object": number, "reason": reason} for number, reason in self.failures]
-        return {**{name: getattr(self, name) for name in names}, "share": self.share, "failures": failures}
-
-
-def _status(found: Mapping[str, Any]) -> JobStatus:
-    counts = found.get("LabelCounters", {})
-    labeled, failed = counts.get("TotalLabeled", 0), counts.get("FailedNonRetryableError", 0)
-    unlabeled = counts.get("Unlabeled", 0)
-    manifest = found.get("InputConfig", {}).get("DataSource", {}).get("S3DataSource", {}).get("ManifestS3Uri", "")
-    written = found.get("LabelingJobOutput", {}).get("OutputDatasetS3Uri", "")
-    output = written.removesuffix("/manifests/output/output.manifest") if written else ""
-    if not output and "OutputConfig" in found:
-        output = storage.join(found["OutputConfig"]["S3OutputPath"], found["LabelingJobName"])
-    return JobStatus(
-        name=found["LabelingJobName"],
-        arn=found["LabelingJobArn"],
-        status=found["LabelingJobStatus"],
-        workteam=found.get("WorkteamArn") or found.get("HumanTaskConfig", {}).get("WorkteamArn", ""),
-        manifest=manifest,
-        output=output,
-        total=labeled + failed + unlabeled,
-        labeled=labeled,
-        human=counts.get("HumanLabeled", 0),
-        machine=counts.get("MachineLabeled", 0),
-        failed=failed,
-        unlabeled=unlabeled,
-        created=_moment(found["CreationTime"]),
-        modified=_moment(found["LastModifiedTime"]),
-        reason=found.get("FailureReason", ""),
-        failures=tuple((str(each["DataObject"]), str(each["Reason"])) for each in found.get("FailedObjects", ())),
-    )
-
-
-def _moment(value: Any) -> datetime:
-    moment = value if isinstance(value, datetime) else datetime.fromtimestamp(float(value), UTC)
-    return moment.astimezone(UTC)
 
 
 def _describe(name: str, sagemaker: Any) -> dict[str, Any] | None:
@@ -234,7 +136,7 @@ def describe(name: str, *, sagemaker: Any = None) -> JobStatus:
         found = _describe(name, sagemaker or connect())
     if found is None:
         raise _absent(name)
-    return _status(found)
+    return read_status(found)
 
 
 def _absent(name: str) -> InputError:
@@ -281,7 +183,7 @@ def create(request: Mapping[str, Any], *, sagemaker: Any = None) -> tuple[JobSta
             f"there is a labeling job {found['LabelingJobName']} already, and its request is another: "
             f"{'; '.join(unlike)}; choose another name (names are compared without case, and never free again)"
         )
-    return _status(found), made
+    return read_status(found), made
 
 
 def differences(request: Mapping[str, Any], found: Mapping[str, Any], path: str = "") -> Iterator[str]:
@@ -333,7 +235,7 @@ def list_jobs(
     with asked("list labeling jobs"):
         while len(jobs) < limit:
             page = client.list_labeling_jobs(**wanted)
-            jobs += [_status(each) for each in page["LabelingJobSummaryList"]]
+            jobs += [read_status(each) for each in page["LabelingJobSummaryList"]]
             if not page.get("NextToken"):
                 break
             wanted["NextToken"] = page["NextToken"]
@@ -408,7 +310,7 @@ def wait(
             found = _describe(name, client)
             if found is None:
                 raise _absent(name)
-            status, failed = _status(found), 0
+            status, failed = read_status(found), 0
             shown(status)
             if status.ended:
                 return status

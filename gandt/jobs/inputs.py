@@ -196,7 +196,7 @@ def _workteam(given: str | None, sagemaker: Any) -> str:
     if len(teams) != 1:
         names = ", ".join(team["WorkteamName"] for team in teams[:10])
         have = f"there are {len(teams)} ({names})" if teams else "there is none yet"
-        make = "" if teams else "; gandt invite NAME --workteam TEAM --new-team makes one at gandt serve"
+        make = "" if teams else "; gandt workers invite NAME --workteam TEAM --new-team makes one at gandt serve"
         raise InputError(f"which workteam shall label? {have}: name one with --workteam{make}")
     return str(teams[0]["WorkteamArn"])
 
