@@ -37,6 +37,8 @@ def job(seed: int, items: int = 600) -> tuple[pd.DataFrame, dict[str, str], dict
             chosen = [name for name in chosen if name == master or random.random() < 0.75] + ["copier"]
         said: dict[tuple[str, int], int] = {}
         for name in sorted(chosen, key=lambda name: name == "copier"):
+            usual = 1.0 if kind[name] == "too fast" else 6.0
+            seconds = PAGE * float(random.lognormal(np.log(usual), 0.4))
             for place in range(PAGE):
                 item = page * PAGE + place
                 right = random.random() < skill[names.index(name)]
@@ -52,8 +54,6 @@ def job(seed: int, items: int = 600) -> tuple[pd.DataFrame, dict[str, str], dict
                 elif kind[name] == "copier" and random.random() < 0.95:
                     label = said.get((master, item), label)
                 said[name, item] = label
-                usual = 1.0 if kind[name] == "too fast" else 6.0
-                seconds = float(random.lognormal(np.log(usual), 0.4))
                 rows.append((f"i{item}", name, CATEGORIES[label], f"page{page}", seconds))
     answers = pd.DataFrame(rows, columns=["item", "worker", "label", "data_object", "seconds"])
     gold = {f"i{item}": CATEGORIES[truth[item]] for item in random.choice(items, size=items // 10, replace=False)}

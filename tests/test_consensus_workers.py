@@ -38,7 +38,7 @@ def spammed() -> tuple[pd.DataFrame, dict[str, str]]:
         said["hasty"] = random.integers(4)
         for name, label in said.items():
             seconds = random.lognormal(0 if name == "hasty" else 2, 0.3)
-            rows.append((f"i{item}", name, CATEGORIES[label], f"page{item // 20}", seconds))
+            rows.append((f"i{item}", name, CATEGORIES[label], f"page{item}", seconds))
     answers = pd.DataFrame(rows, columns=["item", "worker", "label", "data_object", "seconds"])
     return answers, {f"i{item}": CATEGORIES[code] for item, code in enumerate(truth)}
 
@@ -50,6 +50,7 @@ def test_spammers_stand_out_and_honest_workers_do_not() -> None:
     assert "says None of these to 100%" in table.loc["constant", "evidence"]
     assert "too fast to have looked" in table.loc["hasty", "evidence"]
     assert table.loc["hasty", "speed"] == pytest.approx(np.e**2, rel=0.3)
+    assert table.loc["hasty", "too_fast"] > 0.9 and table.loc["hasty", "hurried"] < 0.05
     assert table.loc["copier", "copies"] == "w0" and "agrees with w0" in table.loc["copier", "evidence"]
     honest = table.loc[[f"w{number}" for number in range(1, 10)]]
     assert (honest["evidence"] == "").all()
@@ -57,6 +58,15 @@ def test_spammers_stand_out_and_honest_workers_do_not() -> None:
     pairs = copying(result)
     assert pairs.loc[0, ["worker", "other"]].to_list() == ["w0", "copier"]
     assert pairs.loc[0, "agreed"] == pairs.loc[0, "items"]
+
+
+def test_a_page_of_fewer_items_takes_less_time() -> None:
+    rows = [(f"i{n}", w, "xy"[n % 2], f"page{n // 10}", 30.0) for n in range(90) for w in "abc"]
+    rows += [("last", w, "x", "page9", 3.0) for w in "abc"]
+    answers = pd.DataFrame(rows, columns=["item", "worker", "label", "data_object", "seconds"])
+    table = evidence(answers, consolidate(answers))
+    assert table["seconds"].to_list() == [3.0] * 3
+    assert (table["too_fast"] == 0).all() and (table["hurried"] == 0).all()
 
 
 def test_nobody_is_judged_by_his_own_vote() -> None:
