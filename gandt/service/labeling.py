@@ -286,6 +286,7 @@ class LabelingService:
         if not self._wait(job, opened):
             return False
         self.close(job, iteration)
+        job.write_output()
         return True
 
     def close(self, job: LabelingJob, iteration: int) -> None:
@@ -300,7 +301,6 @@ class LabelingService:
         labels = {number: job.labels[number] for number in shown if number in job.labels}
         failed = {number: job.failed[number] for number in shown if number in job.failed}
         self.store.close_iteration(job.name, iteration, labels, failed, self.clock())
-        job.write_output()
         topic = job.request["OutputConfig"].get("SnsTopicArn")
         if topic and self._notices is not None:
             for number in labels:

@@ -2,8 +2,8 @@
 
 A message is one line of a manifest, or a notification of S3 that a file was put. It is kept before it is acknowledged,
 and once: by the id that its line names (``dataset-objectid-attribute-name``), else the S3 address and sequencer, else
-the message's own id. Whatever waits becomes an iteration of its own as soon as there is room under
-MaxConcurrentTaskCount, so that no slow object holds the others back.
+the message's own id. Every object is an iteration of its own, opened as soon as there is room under
+MaxConcurrentTaskCount and consolidated as soon as it is answered, so that no slow object holds the others back.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/sms-streaming-labeling-job.html
 """
@@ -110,29 +110,36 @@ def live(service: "LabelingService", job: LabelingJob) -> bool:
     concurrent = request["HumanTaskConfig"].get("MaxConcurrentTaskCount", 1000)
     busy = service.clock()
     while not service.ending:
-        stopping = service.stopping(job.name)
-        job.take(store.lines(job.name)[len(job.lines) :])
-        drawn, states = store.drawn(job.name), store.states(job.name)
+        stopping, states = service.stopping(job.name), store.states(job.name)
+        if sum(states.values()) > len(job.lines):
+            job.take(store.lines(job.name)[len(job.lines) :])
         flying = sum(states.get(state, 0) for state in ("drawn", "open", "answered"))
-        batch = [] if stopping else job.batch(drawn)[: max(0, concurrent - flying)]
+        batch: list[str] = []
+        if states.get("waiting") and not stopping:
+            batch = job.batch(store.drawn(job.name))[: max(0, concurrent - flying)]
         if "StoppingConditions" in request:
             batch = batch[: max(0, job.allowed() - flying)]
             stopping = stopping or (job.allowed() <= 0 and not flying)
-        if batch:
-            busy = service.clock()
-            iteration = store.iteration(job.name)[0] + 1
-            store.open_iteration(job.name, iteration, batch, busy)
-            service.prepare(job, iteration)
+        first, now = store.iteration(job.name)[0] + 1, service.clock()
+        for iteration, number in enumerate(batch, first):
+            store.open_iteration(job.name, iteration, [number], now)
+        ended = 0
         for iteration, opened in store.open_iterations(job.name):
-            if any(state == "drawn" for state in store.drawn(job.name, iteration).values()):
-                service.prepare(job, iteration)  # after a restart
-            waits = any(state in ("drawn", "open") for state in store.drawn(job.name, iteration).values())
-            if not waits or stopping or service.clock() >= opened + lifetime:
-                busy = service.clock()
+            drawn = store.drawn(job.name, iteration).values()
+            if "drawn" in drawn:
+                service.prepare(job, iteration)
+                drawn = store.drawn(job.name, iteration).values()
+            if "open" not in drawn or stopping or service.clock() >= opened + lifetime:
                 service.close(job, iteration)
-        if stopping or (not flying and not batch and service.clock() >= busy + IDLE):
+                ended += 1
+        if ended:
+            job.write_output()
+        if batch or flying:
+            busy = service.clock()
+        if stopping or service.clock() >= busy + IDLE:
             return True
-        service.sleep(job.name)
+        if not ended:
+            service.sleep(job.name)
     return False
 
 
