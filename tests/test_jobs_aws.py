@@ -1,4 +1,4 @@
-"""The same commands against an account: S3, IAM and CloudFormation are moto's, SageMaker's labeling a stand-in."""
+"""The same commands against an account: S3 is moto's, SageMaker's labeling and the stack are stand-ins."""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import botocore.client
 import pytest
 from moto import mock_aws
@@ -79,6 +78,9 @@ def aws(monkeypatch) -> Iterator[Any]:
     real = botocore.client.BaseClient._make_api_call
 
     def call(self: Any, operation: str, asked: dict[str, Any]) -> Any:
+        if operation == "DescribeStacks":
+            outputs = {"LogDays": "30"} if asked["StackName"] == "other" else OUTPUTS
+            return {"Stacks": [{"Outputs": [{"OutputKey": key, "OutputValue": text} for key, text in outputs.items()]}]}
         if self.meta.service_model.service_name != "sagemaker":
             return real(self, operation, asked)
         state.calls.append(operation)
@@ -91,15 +93,7 @@ def aws(monkeypatch) -> Iterator[Any]:
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", call)
     with mock_aws():
         storage.use(storage.Access())
-        boto3.client("s3").create_bucket(Bucket="pool")
-        template = {
-            "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
-            "Outputs": {name: {"Value": value} for name, value in OUTPUTS.items()},
-        }
-        cloudformation = boto3.client("cloudformation")
-        cloudformation.create_stack(StackName="gandt", TemplateBody=json.dumps(template))
-        del template["Outputs"]["RoleArn"]
-        cloudformation.create_stack(StackName="other", TemplateBody=json.dumps(template))
+        storage.default_s3().create_bucket(Bucket="pool")
         yield state
     storage.use(storage.Access())
 
@@ -137,7 +131,9 @@ def test_create_takes_role_and_lambdas_from_the_stack_and_finds_the_job_again(aw
     assert (code, again["made"], aws.calls.count("CreateLabelingJob")) == (0, False, 1)
     with pytest.raises(ContractError, match=r"PreHumanTaskLambdaArn is .*LabelingFunction-pre', not .*:function:mine"):
         raise run("create", "Animals-1", *words, "--pre", "mine")[1]
-    with pytest.raises(InputError, match="stack other isn't one of gandt's backend: it has no output RoleArn"):
+    with pytest.raises(
+        InputError, match="stack other isn't one of gandt's backend: it has no output AnnotationConsolidationLambdaArn"
+    ):
         raise run("create", "Animals-2", *words[:-1], "other")[1]
     with pytest.raises(InputError, match="needs a role"):
         raise run("create", "Animals-2", *words[:-2])[1]
