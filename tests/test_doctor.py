@@ -460,6 +460,20 @@ def test_an_accounts_quotas_and_buckets_are_looked_at_without_a_request(account)
     assert "Service Quotas" in table["fix"][1]
 
 
+def test_a_stack_brings_what_is_to_be_looked_at(account) -> None:
+    outputs = {"Bucket": "pool", "RoleArn": account.role, "PreHumanTaskLambdaArn": account.arns[0]}
+    told = [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]
+    account.answers["DescribeStacks"] = {"Stacks": [{"StackStatus": "UPDATE_COMPLETE", "Outputs": told}]}
+    table = examine_account(stack="gandt", session=account.session)
+    assert bad(table) == []
+    assert {"stack", "CORS", "role", "Lambda"} <= set(table["check"])
+    account.answers["DescribeStacks"] = {"Stacks": [{"StackStatus": "ROLLBACK_COMPLETE"}]}
+    assert bad(examine_account(stack="gandt", session=account.session)) == [("stack", "broken")]
+    account.answers["DescribeStacks"] = ("ValidationError", "Stack with id gandt does not exist")
+    table = examine_account(stack="gandt", session=account.session)
+    assert "gandt deploy" in table[table["check"] == "stack"]["fix"].iloc[0]
+
+
 def test_the_command_exits_1_for_what_is_broken(account, tmp_path) -> None:
     path = tmp_path / "request.json"
     path.write_text(json.dumps(account.request))

@@ -12,6 +12,7 @@ def doctor(
     request: Annotated[
         str | None, typer.Argument(help="A labeling job's request (JSON), as gandt job create --dry-run prints it.")
     ] = None,
+    stack: Annotated[str | None, typer.Option(help="Stack of gandt's backend: its bucket, role, Lambdas.")] = None,
     bucket: Annotated[list[str] | None, typer.Option(help="A bucket for images and output; may be repeated.")] = None,
     role: Annotated[str | None, typer.Option(help="Role of labeling jobs, name or ARN.")] = None,
     function: Annotated[list[str] | None, typer.Option(help="A Lambda of labeling jobs; may be repeated.")] = None,
@@ -39,7 +40,7 @@ def doctor(
     told = storage.access()
     storage.use(replace(told, profile=profile or told.profile, region=region or told.region))
     if request is not None:
-        if bucket or role or function or instance_type:
+        if stack or bucket or role or function or instance_type:
             raise InputError("a request names its buckets, role and Lambdas itself; leave the options out")
         try:
             asked = json.loads(storage.read_text(request))
@@ -50,7 +51,7 @@ def doctor(
         table = examine_request(asked)
     else:
         table = examine_account(
-            buckets=bucket or (), role=role, functions=function or (), instance_types=instance_type or ()
+            stack=stack, buckets=bucket or (), role=role, functions=function or (), instance_types=instance_type or ()
         )
     counts = table["state"].value_counts()
     rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]

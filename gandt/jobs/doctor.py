@@ -37,6 +37,7 @@ _AWS_FUNCTIONS = re.compile(r":function:(PRE|ACS)-")  # AWS's own; nobody else m
 
 def examine_account(
     *,
+    stack: str | None = None,
     buckets: Sequence[str] = (),
     role: str | None = None,
     functions: Sequence[str] = (),
@@ -49,6 +50,8 @@ def examine_account(
 
     Parameters
     ----------
+    stack : str, optional
+        Stack of gandt's backend: its bucket, role and Lambdas are looked at.
     buckets : sequence of str
         Buckets for images and output, by name or ``s3://`` address.
     role : str, optional
@@ -72,6 +75,8 @@ def examine_account(
     for action, kind, command in CALLER_RIGHTS:
         resource = f"arn:aws:sagemaker:{exam.region}:{exam.caller.split(':')[4]}:{kind}" if kind else "*"
         exam.need(exam.caller, action, resource.replace("/*", "/gandt-doctor"), command)
+    if stack:
+        role, buckets, functions = _stack(exam, stack, role, buckets, functions)
     arn = _role(exam, role) if role else None
     for bucket in buckets:
         name = storage.split_s3(bucket)[0] if storage.is_s3(bucket) else bucket
@@ -170,6 +175,26 @@ def _open(exam: Exam) -> None:
                 "workteam", exam.region, "there is no workteam, so nobody can work",
                 "create one in the SageMaker console (Labeling workforces), or use gandt serve",
             )  # fmt: skip
+
+
+def _stack(
+    exam: Exam, name: str, role: str | None, buckets: Sequence[str], functions: Sequence[str]
+) -> tuple[str | None, Sequence[str], Sequence[str]]:
+    """Return what is to be looked at, with what the stack of gandt's backend made."""
+    absent = (f"there is no stack {name} in {exam.region}", "gandt deploy makes it; or correct its name or the region")
+    with exam.looking("stack", name, "cloudformation:DescribeStacks", missing=absent):
+        found = exam.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+        if not re.fullmatch("(CREATE|UPDATE|IMPORT|UPDATE_ROLLBACK)_COMPLETE", found["StackStatus"]):
+            fix = "see its events in the CloudFormation console, then run gandt deploy again"
+            exam.broken("stack", name, f"it is {found['StackStatus']}", fix)
+            return role, buckets, functions
+        exam.ok("stack", name)
+        made = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
+        role = role or made.get("RoleArn")
+        buckets = [*buckets, *(made[key] for key in ("Bucket",) if key in made)]
+        lambdas = ("PreHumanTaskLambdaArn", "AnnotationConsolidationLambdaArn")
+        functions = [*functions, *(made[key] for key in lambdas if key in made)]
+    return role, buckets, functions
 
 
 def _quotas(exam: Exam, instance_types: Iterable[str]) -> None:

@@ -238,5 +238,5 @@ class Exam:
 
 _ABSENT = (
     *("404", "NoSuchBucket", "NoSuchKey", "NoSuchEntity", "NotFoundException", "ResourceNotFoundException"),
-    *("ResourceNotFound", "ValidationException"),
+    *("ResourceNotFound", "ValidationException", "ValidationError"),
 )
