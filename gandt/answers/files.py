@@ -159,7 +159,8 @@ class Reader:
                 continue
             # a streaming job numbers by ids of its own
             own = line.get("$label-attribute-name-object-id")
-            data_object = str(own) if isinstance(own, (str, int)) else str(number)
+            by_number = str(number) in job.responses or str(number) in job.requests  # gandt's own service does
+            data_object = str(own) if isinstance(own, (str, int)) and not by_number else str(number)
             job.objects[data_object] = {**job.objects.get(data_object, {}), **line}
             for key, value in line.items():
                 metadata = line.get(f"{key}-metadata")

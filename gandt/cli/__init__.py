@@ -131,6 +131,7 @@ def main() -> None:
         embedding,
         job,
         manifest,
+        past,
         rounds,
         select,
         serve,

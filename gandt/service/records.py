@@ -28,6 +28,32 @@ class Record:
     modified: float
 
 
+@dataclass(frozen=True)
+class PastJob:
+    """A job that was done elsewhere.
+
+    Attributes
+    ----------
+    request : dict
+        Its CreateLabelingJob request, as far as it is known.
+    status, reason : str
+        How it ended.
+    created, modified : float
+        Seconds since 1970.
+    objects : list of (line, state, label)
+        In the manifest's order; states as in the store.
+    answers : list of (number, worker, content, accepted, submitted, seconds)
+    """
+
+    request: dict[str, Any]
+    status: str
+    reason: str
+    created: float
+    modified: float
+    objects: list[tuple[dict[str, Any], str, Any]]
+    answers: list[tuple[int, str, dict[str, Any], float, float, float]]
+
+
 class Records:
     """Keeps records; a kind's keys are compared as they are."""
 
@@ -83,6 +109,39 @@ class Records:
         """Return number and time of opening of the iterations that aren't closed, the oldest first."""
         sql = "SELECT iteration, opened FROM iterations WHERE job = ? AND closed IS NULL ORDER BY iteration"
         return [(row["iteration"], row["opened"]) for row in self._read(sql, name.lower())]
+
+    # ------------------------------------------------------------------ jobs that were done elsewhere
+
+    def add_past_job(self, past: "PastJob") -> bool:
+        """Keep a job that has ended with its objects and answers, all or nothing; False when its name is taken."""
+        key, task = past.request["LabelingJobName"].lower(), past.request["HumanTaskConfig"]
+        team = task["WorkteamArn"].rpartition("/")[2].lower()
+        limits = (task["NumberOfHumanWorkersPerDataObject"], task["TaskTimeLimitInSeconds"])
+        with self._write() as db:
+            columns = "key, name, request, workteam, status, reason, seed, wanted, seconds, created, modified"
+            job = (key, past.request["LabelingJobName"], json.dumps(past.request), team, past.status, past.reason)
+            sql = f"INSERT OR IGNORE INTO jobs ({columns}) VALUES (?,?,?,?,?,?,0,?,?,?,?)"
+            if db.execute(sql, (*job, *limits, past.created, past.modified)).rowcount == 0:
+                return False
+            sql = "INSERT INTO iterations (job, iteration, opened, frozen, closed) VALUES (?,1,?,1,?)"
+            db.execute(sql, (key, past.created, past.modified))
+            sql = """INSERT INTO objects (job, number, line, state, iteration, place, label, labeled, responses)
+                     VALUES (?,?,?,?,1,?,?,?,'')"""
+            rows = [
+                (key, number, json.dumps(line), state, number, json.dumps(label), past.modified)
+                for number, (line, state, label) in enumerate(past.objects)
+            ]
+            db.executemany(sql, rows)
+            for number, worker, content, accepted, submitted, seconds in past.answers:
+                db.execute("INSERT OR IGNORE INTO workers VALUES (?,?,?)", (worker, worker, team))
+                lease = f"past {key} {number} {worker}"
+                row = (key, number, worker, json.dumps(content), accepted, submitted, seconds, lease)
+                columns = "job, number, worker, revision, content, accepted, submitted, seconds, lease"
+                db.execute(f"INSERT INTO answers ({columns}) VALUES (?,?,?,0,?,?,?,?,?)", row)
+                about = (submitted, key, number, worker, lease)
+                sql = "INSERT INTO events (at, job, number, worker, lease, what) VALUES (?,?,?,?,?,'submitted')"
+                db.execute(sql, about)
+        return True
 
 
 def _record(row: sqlite3.Row) -> Record:

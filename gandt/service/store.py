@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from gandt.service.engine import Label
 from gandt.service.outputs import WorkerAnswer
-from gandt.service.records import Record
+from gandt.service.records import PastJob, Record
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,10 @@ class Store(Protocol):
 
     def open_iterations(self, name: str) -> list[tuple[int, float]]:
         """Return number and time of opening of the iterations that aren't closed, the oldest first."""
+        ...
+
+    def add_past_job(self, past: PastJob) -> bool:
+        """Keep a job that has ended with its objects and answers, all or nothing; False when its name is taken."""
         ...
 
     # ------------------------------------------------------------------ jobs and their objects
