@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from gandt.consensus import METHODS, consolidate, consolidate_sets
 from gandt.consensus.calibration import discount, expected_calibration_error, reliability_diagram
 from gandt.consensus.crowdkit import AGGREGATORS
+from gandt.consensus.encode import encode
 from gandt.errors import InputError
 
 OURS = [name for name in METHODS if name not in AGGREGATORS]
@@ -116,6 +117,19 @@ def test_messy_tables_are_an_error_or_a_defined_result(
     assert result.labels["item"].is_unique
     unanswered = result.labels["status"] == "unanswered"
     assert (result.labels["label"].isna() == unanswered).all()
+
+
+@quick
+@given(answers=rows, comparisons=st.sampled_from([0, 20]))
+def test_of_repeated_answers_the_first_counts(answers: list[tuple[str, str, str]], comparisons: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gandt.consensus.encode._COMPARISONS", comparisons)  # both ways of looking for them
+        crowd = encode(table(answers))
+    repeated = table(answers).duplicated(["item", "worker"]).to_numpy()
+    assert crowd.set_aside["row"].to_list() == list(np.flatnonzero(repeated))
+    assert sorted(crowd.row) == list(np.flatnonzero(~repeated))
+    assert [crowd.classes[code] for code in crowd.label] == [answers[row][2] for row in crowd.row]
+    assert list(crowd.items[crowd.item]) == [answers[row][0] for row in crowd.row]
 
 
 @pytest.mark.parametrize("method", OURS)

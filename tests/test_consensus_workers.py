@@ -220,8 +220,29 @@ def test_commands(tmp_path: Path) -> None:
     assert len((tmp_path / "next.jsonl").read_text().splitlines()) == 399
     shown = run(app, ["workers", *given])
     assert {row["worker"] for row in json.loads(shown.stdout)} == set(answers["worker"])
+    shown = run(app, ["workers", *given, "--confusion", "constant"])
+    assert sum(row["None of these"] for row in json.loads(shown.stdout)) == pytest.approx(400)
+    shown = run(app, ["workers", *given, "--copying", "--out", str(tmp_path / "pairs.csv")])
+    assert json.loads(shown.stdout)[0]["other"] == "copier" == pd.read_csv(tmp_path / "pairs.csv").loc[0, "other"]
     planned = run(app, ["plan", "1000", "--until-sure", "--json"])
     assert json.loads(planned.stdout)["items"] == 1000
+
+
+def test_a_page_about_each_worker(tmp_path: Path) -> None:
+    answers, _ = spammed()
+    answers["worker"] = answers["worker"].replace("w1", "<script>alert(1)</script>")
+    answers.to_csv(tmp_path / "answers.csv", index=False)
+    done = CliRunner().invoke(app, ["workers", str(tmp_path / "answers.csv"), "--html", str(tmp_path / "workers.html")])
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "workers.html").read_text()
+    assert "<script" not in page and "&lt;script&gt;" in page
+    assert page.count("<details") == answers["worker"].nunique()
+    assert page.count("<details open") == 4  # constant, hasty, copier and the one who was copied
+    assert "agrees with w0 beyond what both know" in page and "too fast to have looked" in page
+    few = answers.assign(label=answers["label"] + (answers.index % 5).astype(str))  # too many classes for a table
+    few.to_csv(tmp_path / "answers.csv", index=False)
+    CliRunner().invoke(app, ["workers", str(tmp_path / "answers.csv"), "--html", str(tmp_path / "workers.html")])
+    assert "largest errors" in (tmp_path / "workers.html").read_text()
 
 
 @pytest.mark.filterwarnings("ignore:::crowdkit", "ignore::DeprecationWarning", "ignore::FutureWarning")

@@ -152,6 +152,9 @@ def consensus(
 def workers(
     answers: Answers,
     out: Annotated[str | None, typer.Option(help="Where to write the whole table.")] = None,
+    html: Annotated[str | None, typer.Option(help="Where to write a page about each worker (.html).")] = None,
+    confusion: Annotated[str | None, typer.Option(help="Show what this worker says, by true class.")] = None,
+    copying: Annotated[bool, typer.Option(help="Show pairs who agree beyond what both know.")] = False,
     method: Method = "auto",
     category: Categories = None,
     gold: Gold = None,
@@ -161,24 +164,38 @@ def workers(
 ) -> None:
     """Show how reliable each worker is by gold and everybody else's answers, and what else stands out.
 
-    Example: gandt workers answers.parquet --gold gold.csv --out workers.csv
+    Example: gandt workers answers.parquet --gold gold.csv --out workers.csv --html workers.html
     """
+    from gandt.consensus import workers as about
     from gandt.consensus.table import read_answers_table
-    from gandt.consensus.workers import evidence
     from gandt.tables import write_table
 
     result = _consolidate(answers, gold, method=method, categories=category, exclude=exclude or (), previous=previous)
-    table = evidence(read_answers_table(answers), result)
+    if html:
+        from gandt.report.workers import write_worker_pages
+
+        write_worker_pages(read_answers_table(answers), result, html)
+    if confusion is not None:
+        counts = about.confusion(result, confusion)
+        table = counts.rename_axis("true class").reset_index()
+        title = f"{confusion}: answers by true class (rows) and label (columns)"
+    elif copying:
+        table, title = about.copying(result), "Pairs of workers, the most surprising agreement first"
+    else:
+        table, title = about.evidence(read_answers_table(answers), result), "Workers"
     if out:
         write_table(table, out)
     rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
     if json_:
         show_json(rows)
         return
-    columns = ("worker", "answers", "reliability", "reliability_low", "reliability_high", "gold_right", "gold_answers")
-    brief = [{name: row[name] for name in (*columns, "speed", "evidence")} for row in rows]
-    brief.sort(key=lambda row: not row["evidence"])
-    show_table(f"Workers ({len(rows)})", brief[:50])
+    if title == "Workers":
+        columns = (
+            "worker", "answers", "reliability", "reliability_low", "reliability_high", "gold_right", "gold_answers",
+        )  # fmt: skip
+        rows = [{name: row[name] for name in (*columns, "speed", "evidence")} for row in rows]
+        rows.sort(key=lambda row: not row["evidence"])
+    show_table(f"{title} ({len(rows)})" if confusion is None else title, rows[:50])
     if len(rows) > 50:
         note(f"{len(rows) - 50} more; write them all with --out")
 

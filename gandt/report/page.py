@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from liquid import Environment
 from markupsafe import Markup
 
 from gandt import storage
+from gandt.consensus import consolidate
 from gandt.errors import StorageError
 from gandt.report.charts import reliability_diagram, worker_intervals
 from gandt.report.measure import RunFiles, measure
+from gandt.report.workers import style, template, worker_pages
 
-TEMPLATE = Path(__file__).with_name("report.liquid.html")
 THUMBNAIL = 112  # pixels of the longer side
 PAGE_IMAGE = 320
 CERTAIN_PER_LABEL = 12
@@ -47,8 +47,7 @@ def write_report(folder: str) -> str:
     """
     files = RunFiles.read(folder)
     path = storage.join(folder, "report.html")
-    template = Environment(autoescape=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
-    storage.write_text(path, template.render(**_content(files)))
+    storage.write_text(path, template("report").render(**_content(files)))
     return path
 
 
@@ -58,6 +57,7 @@ def _content(files: RunFiles) -> dict[str, Any]:
     saved = 1 - numbers.judgements / numbers.judgements_all if numbers.judgements_all else 0.0
     known = not judged.empty
     return {
+        "style": style(),
         "run": files.run,
         "numbers": {
             **{name: _cell(value) for name, value in numbers.counts().items() if isinstance(value, int)},
@@ -76,12 +76,20 @@ def _content(files: RunFiles) -> dict[str, Any]:
         ),
         "disputed": _pictures(_doubtful(files.labels).head(DISPUTED), files, judged),
         "workers": Markup(worker_intervals(files.workers, files.worker_accuracy())) if len(files.workers) else "",
+        "worker_pages": _worker_pages(files),
         "diagram": Markup(reliability_diagram(judged["confidence"].fillna(0).tolist(), judged["right"].tolist()))
         if known
         else "",
         "known": known,
         "files": [{"name": name, "about": about} for name, about in FILES if (Path(files.folder) / name).exists()],
     }
+
+
+def _worker_pages(files: RunFiles) -> Markup:
+    if files.answers.empty:
+        return Markup("")
+    gold = dict(zip(files.gold["item"], files.gold["label"], strict=True))
+    return worker_pages(files.answers, consolidate(files.answers, gold=gold))
 
 
 def _stage(stage: dict[str, Any]) -> dict[str, Any]:
