@@ -157,16 +157,15 @@ class JobAsker:
     def _job(self, name: str, items: list[str], workers: int, folder: Path) -> pd.DataFrame:
         from gandt import jobs
         from gandt.answers import read_answers
-        from gandt.manifest import build_manifest, upload_images
+        from gandt.manifest import build_manifest
 
         ask, output = self.ask_, self.ask_["output"]
-        local = [item for item in items if not storage.is_s3(item)]
-        where = upload_images(local, storage.join(output, "images"), s3=self.s3) if local else {}
-        address = {item: where.get(item, item) for item in items}
+        address, text, extra = self._shown(items)
         shown = list(dict.fromkeys(address.values()))
-        per_page = min(ask["per_page"], len(shown))
-        # pages of one item would have another form; a grid of one is a page, too
-        manifest = build_manifest(shown, per_page=max(per_page, 2), categories=self.config[""]["classes"])
+        # a page of one item has another form; a grid of one is a page, too
+        per_page = max(min(ask["per_page"], len(shown)), 2)
+        classes = self.config[""]["classes"]
+        manifest = build_manifest(shown, per_page=per_page, categories=classes, text=text, extra=extra)
         uri = storage.join(output, "manifests", f"{name}.manifest")
         manifest.write(uri, s3=self.s3)
         sagemaker = jobs.connect(ask["endpoint"])
@@ -195,3 +194,41 @@ class JobAsker:
             back.setdefault(address[item], item)
         answers = answers[answers["item"].isin(back)]
         return answers.assign(item=answers["item"].map(back))[ANSWERS]
+
+    def _shown(self, items: list[str]) -> tuple[dict[str, str], bool, dict[str, dict[str, Any]]]:
+        """Return what is shown for each item, whether that is text, and further keys by what is shown.
+
+        Without ``ask.table`` items are files (pictures, sounds), uploaded where they aren't on S3 yet. With it they
+        are its rows: shown whole, or by the one column ``ask.show``, which holds texts or addresses of files.
+        """
+        ask = self.ask_
+        if ask["table"] is None:
+            return self._uploaded(dict(zip(items, items, strict=True))), False, {}
+        table = read_table(ask["table"], required=["item"], s3=self.s3).astype({"item": str}).drop_duplicates("item")
+        missing = sorted(set(items) - set(table["item"]))
+        if missing:
+            raise self.config.error("ask.table", f"lacks the item {missing[0]!r}; add its row")
+        table = table.set_index("item").loc[items]
+        if ask["show"] is None:
+            rows = {
+                item: {"row": {str(name): str(value) for name, value in row.items() if value == value}}
+                for item, row in zip(
+                    items, table.drop(columns="label", errors="ignore").to_dict("records"), strict=True
+                )
+            }
+            return {item: item for item in items}, True, rows
+        if ask["show"] not in table.columns:
+            raise self.config.error("ask.show", f"{ask['show']!r} is no column of {ask['table']}")
+        values = dict(zip(items, table[ask["show"]].astype(str), strict=True))
+        if all(storage.is_s3(value) or Path(value).is_file() for value in values.values()):
+            return self._uploaded(values), False, {}
+        return values, True, {}
+
+    def _uploaded(self, files: Mapping[str, str]) -> dict[str, str]:
+        """Return the ``s3://`` address of each item's file."""
+        from gandt.manifest import upload_images
+
+        local = [file for file in files.values() if not storage.is_s3(file)]
+        target = storage.join(self.ask_["output"], "items")
+        where = upload_images(local, target, s3=self.s3) if local else {}
+        return {item: where.get(file, file) for item, file in files.items()}

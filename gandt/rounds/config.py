@@ -102,6 +102,8 @@ _FIELDS: dict[str, dict[str, tuple[Check, Any]]] = {
         "post_lambda": (_text, None),
         "stack": (_text, None),
         "template": (_text, "image-grid"),
+        "table": (_text, None),
+        "show": (_text, None),
         "per_page": (_whole(1, 100), 12),
         "hours": (_number(0), 240.0),
     },
@@ -249,6 +251,8 @@ def _together(config: Config) -> None:
         )
     if ask["with"] == "job" and not (ask["output"] and storage.is_s3(ask["output"])):
         raise config.error("ask.with", "job needs ask.output, the s3:// folder for the jobs' files")
+    if ask["show"] is not None and ask["table"] is None:
+        raise config.error("ask.show", "names a column of ask.table, which is missing; give the table")
     if ask["with"] == "simulated" and ask["workers"] > ask["crowd"]:
         raise config.error("ask.workers", f"must not be more than the {ask['crowd']} of ask.crowd")
     if stop["accuracy"] is not None and not top["gold"]:

@@ -1,0 +1,156 @@
+"""``gandt run`` with labeling jobs at gandt's own service: rows of scikit-learn's wine table, and pictures."""
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from service import MEMBERS, running
+
+from gandt import embed, storage, tables
+from gandt.errors import InputError
+from gandt.rounds.ask import JobAsker
+from gandt.rounds.config import parse_config
+from gandt.rounds.given import read_vectors, store_vectors
+from gandt.rounds.loop import run
+
+WINES = ("barolo", "grignolino", "barbera")
+
+
+class People:
+    """A thread that answers every task as ``truth`` says, read from the task's own manifest line."""
+
+    def __init__(self, live: Any, truth: dict[str, str]) -> None:
+        self.live, self.truth, self.end = live, truth, threading.Event()
+        self.seen: list[dict[str, Any]] = []
+        self.thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> "People":
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end.set()
+        self.thread.join()
+
+    def _work(self) -> None:
+        service = self.live.service
+        while not self.end.wait(0.05):
+            for job in self.live.sagemaker.list_labeling_jobs(StatusEquals="InProgress")["LabelingJobSummaryList"]:
+                for worker in self.live.workers:
+                    lease = service.next(worker, job["LabelingJobName"])
+                    if lease is None:
+                        continue
+                    page = service.page(lease, lambda uri: uri)
+                    line = self._line(job["LabelingJobName"], lease.number)
+                    self.seen.append({"line": line, "page": page})
+                    entries = json.loads(line["source"])
+                    content = {
+                        f"labels-{each['index']}": json.dumps([self.truth[each.get("source", each.get("source-ref"))]])
+                        for each in entries
+                    }
+                    service.submit(lease.id, worker, content, 2.0)
+
+    def _line(self, job: str, number: str) -> dict[str, Any]:
+        request = self.live.sagemaker.describe_labeling_job(LabelingJobName=job)
+        uri = request["InputConfig"]["DataSource"]["S3DataSource"]["ManifestS3Uri"]
+        return json.loads(storage.read_text(uri, s3=self.live.s3).splitlines()[int(number)])
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        with running(str(tmp_path_factory.mktemp("state"))) as served:
+            served.sagemaker.create_workteam(
+                WorkteamName="Friends", MemberDefinitions=MEMBERS, Description="those we know"
+            )
+            served.workers = [served.store.add_worker(name, "Friends") for name in ("Ann", "Bob")]
+            yield served
+
+
+@pytest.fixture(scope="module")
+def wine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """scikit-learn's wine table as a CSV, as a store, and 60 rows of it as gold."""
+    from sklearn.datasets import load_wine
+
+    folder = tmp_path_factory.mktemp("wine")
+    data = load_wine()
+    table = pd.DataFrame(data.data, columns=data.feature_names)
+    table.insert(0, "item", [f"wine {number:03}" for number in range(len(table))])
+    table["label"] = [WINES[each] for each in data.target]
+    table = table.sample(frac=1, random_state=0, ignore_index=True)
+    tables.write_table(table, str(folder / "wine.csv"))
+    tables.write_table(table[["item", "label"]].tail(60), str(folder / "gold.csv"))
+    items, vectors = read_vectors(str(folder / "wine.csv"), skip=["label"])
+    store_vectors(items, vectors, str(folder / "store"))
+    return folder
+
+
+def settings(live: Any, folder: Path, run_: Path, more: str) -> str:
+    return f"""
+run: {run_}
+classes: [barolo, grignolino, barbera]
+choose: {{n: 12, relabel: false}}
+ask:
+  with: job
+  output: s3://bucket/{run_.name}
+  endpoint: {live.address}
+  pre_lambda: LabelingFunction-pre
+  post_lambda: LabelingFunction-post
+  {more}
+"""
+
+
+def test_the_wine_table_is_labelled_by_jobs_row_by_row(live: Any, wine: Path, tmp_path: Path) -> None:
+    table = tables.read_table(str(wine / "wine.csv"))
+    more = f"workers: 1\n  template: table-row\n  table: {wine}/wine.csv\n  per_page: 6"
+    text = settings(live, wine, tmp_path / "wine-run", more) + f"store: {wine}/store\ngold: {wine}/gold.csv\n"
+    text += "stop: {rounds: 2}\n"
+    with People(live, dict(zip(table["item"], table["label"], strict=True))) as people:
+        result = run(parse_config(text, "wine.yaml"), s3=live.s3)
+    assert result.rounds[-1]["answers"] == 24
+    assert result.rounds[-1]["accuracy"] > 0.85, "24 of 178 rows say what the other 154 are"
+    first = json.loads(people.seen[0]["line"]["source"])[0]
+    assert first["row"]["alcohol"] in people.seen[0]["page"], "the page shows the row"
+    assert "label" not in first["row"], "and not its label"
+    # killed after the job and before its answers were kept: the same job is found again, and nobody is asked twice
+    folder = Path(result.folder)
+    before = (folder / "round-001" / "answers.csv").read_bytes()
+    for name in ("answers.csv", "metrics.json"):
+        (folder / "round-001" / name).unlink()
+    again = run(parse_config(text, "wine.yaml"), s3=live.s3)
+    assert (folder / "round-001" / "answers.csv").read_bytes() == before
+    assert again.rounds[-1]["answers"] == 24
+
+
+def test_pictures_are_uploaded_and_shown_and_texts_too(live: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    for number in range(4):
+        Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(tmp_path / "images" / f"{number}.png")
+    store = embed(str(tmp_path / "images"), str(tmp_path / "store"))
+    items = store.items["item"].tolist()
+    config = parse_config(settings(live, tmp_path, tmp_path / "pictures", "workers: 1") + f"store: {tmp_path}/store\n")
+    address = JobAsker(config, s3=live.s3)._shown(items)[0]
+    questions = pd.DataFrame({"item": items, "ask": "first answer", "answers": 0})
+    with People(live, dict.fromkeys(address.values(), "barolo")):
+        answers = JobAsker(config, s3=live.s3).ask(0, questions, tmp_path)
+    assert sorted(answers["item"]) == sorted(items)
+    assert set(answers["label"]) == {"barolo"}
+
+    notes = pd.DataFrame({"item": ["a", "b"], "text": ["red and dry", "white and sweet"]})
+    tables.write_table(notes, str(tmp_path / "notes.csv"))
+    more = f"workers: 1\n  template: text\n  table: {tmp_path}/notes.csv\n  show: text"
+    config = parse_config(settings(live, tmp_path, tmp_path / "texts", more) + f"store: {tmp_path}/store\n", "t.yaml")
+    questions = pd.DataFrame({"item": ["a", "b"], "ask": "first answer", "answers": 0})
+    with People(live, {"red and dry": "barolo", "white and sweet": "barbera"}):
+        answers = JobAsker(config, s3=live.s3).ask(0, questions, tmp_path)
+    assert dict(zip(answers["item"], answers["label"], strict=True)) == {"a": "barolo", "b": "barbera"}
+    with pytest.raises(InputError, match=r"t.yaml line \d+: ask.table lacks the item 'c'"):
+        JobAsker(config, s3=live.s3)._shown(["c"])
