@@ -85,9 +85,14 @@ def _loader(path: str | None) -> Any:
     return create_loader(path)
 
 
+def is_near(endpoint: str | None) -> bool:
+    """Tell whether an address is one of this machine (loopback)."""
+    return urlsplit(endpoint or "").hostname in ("127.0.0.1", "localhost", "::1")
+
+
 def near_options(made: Any, endpoint: str | None) -> dict[str, str]:
     """Return region and keys for a service on this machine, which looks at neither, as far as a session has none."""
-    if not endpoint or urlsplit(endpoint).hostname not in ("127.0.0.1", "localhost", "::1"):
+    if not is_near(endpoint):
         return {}
     options = {} if made.region_name else {"region_name": "us-east-1"}
     if made.get_credentials() is None:

@@ -179,6 +179,13 @@ def test_images_that_a_local_manifest_names_go_up_with_it(live, gandt, tmp_path:
         raise gandt("create", "Absent", *words)[1]
 
 
+def test_at_home_the_outputs_bucket_is_made(live, gandt, tmp_path: Path) -> None:
+    words = [word.replace("s3://bucket/", "s3://fresh/") for word in files(tmp_path)]
+    assert gandt("create", "Fresh", *words)[1]["output"] == "s3://fresh/jobs/Fresh"
+    assert gandt("create", "Fresh", *words)[0] == 0
+    assert "fresh" in {each["Name"] for each in live.s3.list_buckets()["Buckets"]}
+
+
 def test_what_would_fail_is_refused_before_it_is_sent(live, gandt, tmp_path: Path) -> None:
     words = files(tmp_path)
     (tmp_path / "texts.manifest").write_text('{"source": "fine"}\n{"nothing": 1}\n{"source": "cut')

@@ -100,7 +100,8 @@ def prepare(
     stack : str, optional
         CloudFormation stack of gandt's backend, for the role and the Lambdas that aren't given.
     local : bool
-        The job goes to a gandt serve, which needs no role and has no account.
+        The job goes to a gandt serve, which needs no role and has no account; if its S3 is on this machine, the
+        output's bucket is made.
     check : bool
         Read manifest and template and refuse what Ground Truth would.
     upload : bool
@@ -116,6 +117,8 @@ def prepare(
         For what is missing, wrong, unreadable or refused.
     """
     storage.split_s3(output)
+    if local and upload:
+        _make_bucket(output, s3 or storage.default_s3())
     team = _workteam(workteam, sagemaker)
     refuse_public({"LabelingJobName": name, "HumanTaskConfig": {"WorkteamArn": team}})
     region, account = _home(team)
@@ -176,6 +179,20 @@ def read_request(path: str, name: str | None = None, settings: Mapping[str, Any]
     refuse_public(request)
     check_request(request)
     return Prepared(request)
+
+
+def _make_bucket(uri: str, s3: Any) -> None:
+    """Make the bucket of ``uri`` if it isn't there and this S3 is on this machine, where it is nobody else's name."""
+    if not storage.is_near(s3.meta.endpoint_url):
+        return
+    bucket, _ = storage.split_s3(uri)
+    with storage.explained("make the bucket", f"s3://{bucket}"):
+        try:
+            s3.head_bucket(Bucket=bucket)
+        except s3.exceptions.ClientError as error:
+            if storage.error_code(error) not in ("404", "NoSuchBucket"):
+                raise
+            s3.create_bucket(Bucket=bucket)
 
 
 def _put(prepared: Prepared, output: str, name: str, content: bytes) -> str:
