@@ -307,3 +307,20 @@ def test_many_small_objects_list_in_pages(tmp_path, served) -> None:
             break
     assert seen == [f"p/{number:02}/" for number in range(25)]
     folder.close()
+
+
+def test_a_role_can_be_taken_as_awss_sample_lambdas_do(served) -> None:
+    s3, endpoint = served
+    sts = boto3.client("sts", endpoint_url=endpoint)
+    assert sts.get_caller_identity()["Account"] == "000000000000"
+    taken = sts.assume_role(RoleArn="arn:aws:iam::111122223333:role/r", RoleSessionName="se")["Credentials"]
+    own = {"aws_access_key_id": taken["AccessKeyId"], "aws_secret_access_key": taken["SecretAccessKey"]}
+    client = boto3.client("s3", endpoint_url=endpoint, aws_session_token=taken["SessionToken"], **own)
+    s3.put_object(Bucket="bucket", Key="role", Body=b"1")
+    assert client.get_object(Bucket="bucket", Key="role")["Body"].read() == b"1"
+    url = boto3.client("s3", endpoint_url=endpoint, **own).generate_presigned_url(
+        "get_object", Params={"Bucket": "bucket", "Key": "role"}
+    )
+    assert status(url) == 200
+    with pytest.raises(ClientError, match="NotImplemented"):
+        sts.get_session_token()

@@ -17,7 +17,7 @@ from gandt.service.streaming import OURS
 # what a Lambda is given of this process's environment, as AWS gives it its role's credentials and region
 _PASSED = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
-    *("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ENDPOINT_URL_S3"),
+    *("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_STS"),
 )
 
 

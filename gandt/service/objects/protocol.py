@@ -35,6 +35,8 @@ from gandt.service.objects.answers import (
 from gandt.service.objects.body import S3Error, copied, join, receive
 from gandt.service.objects.folder import Content, Object, ObjectFolder
 from gandt.service.objects.signed import refusal
+from gandt.service.objects.sts import answer as sts
+from gandt.service.objects.sts import temporary_key
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 # parts of the query that say how a plain operation is done, beside X-Amz-*
@@ -63,7 +65,9 @@ class Protocol:
     """
 
     def __init__(self, folder: ObjectFolder, keys: Mapping[str, str], clock: Callable[[], float] = time.time) -> None:
-        self._folder, self._keys, self._clock = folder, keys, clock
+        self._folder, self._clock = folder, clock
+        self._role = temporary_key()
+        self._keys = {**keys, self._role[0]: self._role[1]}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -142,6 +146,9 @@ class Protocol:
         )
         owner = "<Owner><ID>gandt</ID><DisplayName>gandt</DisplayName></Owner>"
         return xml(f"<ListAllMyBucketsResult>{owner}<Buckets>{rows}</Buckets></ListAllMyBucketsResult>")
+
+    async def _service_post(self, request: Request, bucket: str, key: str, values: dict[str, str]) -> Response:
+        return await sts(request, self._role)
 
     async def _bucket_put(self, request: Request, bucket: str, key: str, values: dict[str, str]) -> Response:
         if not _BUCKET.fullmatch(bucket):

@@ -34,8 +34,8 @@ def embedded(path: str, port: int = 0) -> Iterator[tuple[Any, dict[str, str]]]:
     s3
         A boto3 client for it.
     environment : dict of str to str
-        What another process needs to reach it: endpoint, region and keys. The keys are those of this process's
-        environment where it has some, else the folder's own.
+        What another process needs to reach it: endpoints (that of STS too, for AssumeRole), region and keys. The keys
+        are those of this process's environment where it has some, else the folder's own.
 
     Raises
     ------
@@ -63,7 +63,15 @@ def embedded(path: str, port: int = 0) -> Iterator[tuple[Any, dict[str, str]]]:
                 aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
                 region_name=region,
             )
-            yield s3, {**keys, "AWS_DEFAULT_REGION": region, "AWS_ENDPOINT_URL_S3": endpoint}
+            yield (
+                s3,
+                {
+                    **keys,
+                    "AWS_DEFAULT_REGION": region,
+                    "AWS_ENDPOINT_URL_S3": endpoint,
+                    "AWS_ENDPOINT_URL_STS": endpoint,
+                },
+            )
         finally:
             server.should_exit = True
             thread.join()
