@@ -13,7 +13,18 @@ let shown = null; // the parts of a job's page that change
 const call = (path, content) => ask(`/owner-api/${path}`, content);
 const number = (value, digits = 0) => (value ?? null) === null ? "–" : value.toLocaleString("en", { maximumFractionDigits: digits });
 const percent = (value) => (value ?? null) === null ? "–" : `${(100 * value).toFixed(1)} %`;
+const moment = (at_) => new Date(at_ * 1000).toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
 const clock = (at_) => new Date(at_ * 1000).toLocaleString([], { dateStyle: "short", timeStyle: "medium" });
+
+// An answer in few words: what stands as JSON within JSON is taken out of it.
+const plain = (content) => Object.entries(content).map(([name, value]) => {
+  if (typeof value !== "string") return `${name}: ${JSON.stringify(value)}`;
+  try {
+    return `${name}: ${[JSON.parse(value)].flat().map((each) => (typeof each === "string" ? each : JSON.stringify(each))).join(", ")}`;
+  } catch {
+    return `${name}: ${value}`;
+  }
+}).join("; ");
 
 function span(seconds) {
   if ((seconds ?? null) === null) return "–";
@@ -169,8 +180,8 @@ function drawChart({ seconds, answers, end }) {
     chart.append(make("rect", { x: place + 0.1, y: 100 - height, width: 0.8, height }));
   });
   chart.append(make("line", { x1: 0, x2: answers.length, y1: 99.8, y2: 99.8, "stroke-width": 0.4 }));
-  const axis = element("div", "", element("span", clock(end - seconds * answers.length)),
-    element("span", `up to ${number(most)} in ${span(seconds)}`), element("span", clock(end)));
+  const axis = element("div", "", element("span", moment(end - seconds * answers.length)),
+    element("span", `up to ${number(most)} in ${span(seconds)}`), element("span", moment(end)));
   axis.className = "axis";
   shown.chart.replaceChildren(chart, axis);
 }
@@ -224,7 +235,7 @@ async function lookBack(before) {
   shown.older.hidden = found.events.length < 50 && Boolean(before || events.length < 50);
   shown.history.replaceChildren(events.length ? table(
     [["When"], ["Object", "number"], ["Who"], ["What"], ["Answer", "text"]],
-    events.map((each) => [clock(each.at), each.number, each.name || each.worker, each.what, each.content ? JSON.stringify(each.content) : ""]),
+    events.map((each) => [clock(each.at), each.number, each.name || each.worker, each.what, each.content ? plain(each.content) : ""]),
     "Table of events",
   ) : element("p", "Nothing yet."));
 }

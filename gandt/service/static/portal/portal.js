@@ -141,6 +141,7 @@ function turnTo(task, keep) {
 }
 
 function hide(old) {
+  old.frame.contentWindow?.postMessage({ type: "crowd-form-shown", shown: false }, "*");
   old.frame.className = "ahead";
   old.frame.inert = true;
 }
@@ -157,6 +158,7 @@ function settle() {
     page.draft = null;
   }
   if (!page.loaded) return;
+  tell({ type: "crowd-form-shown", shown: true });
   page.frame.focus(); // the template's keys work at once
   if (!ahead && !page.asked) lookAhead(page);
 }
