@@ -309,6 +309,23 @@ def test_vectors_of_several_parts_act_as_one_array() -> None:
         vectors[[10]]
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system doesn't say what memory is mapped")
+def test_a_pass_over_a_store_holds_one_part_at_most(tmp_path: Path) -> None:
+    def mapped() -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line.split()[1] for line in lines if line.startswith("RssFile")))
+
+    with Writer(str(tmp_path / "store"), DESCRIPTION | {"dim": 1024}) as writer:
+        for part in range(8):  # of 4 MiB
+            records = [Record(f"{part}-{row}", f"{part}-{row}", 1, 1, EMBEDDED, "", row, "1") for row in range(1024)]
+            writer.write(records, np.ones((1024, 1024)))
+    vectors = EmbeddingStore.open(str(tmp_path / "store")).vectors
+    before = mapped()
+    assert sum(float(block.sum()) for _, block in vectors.chunks(512)) == 8 * 2**20
+    assert mapped() - before < 6000  # KiB
+    assert vectors[np.arange(0, len(vectors), 3)].all() and mapped() - before < 6000
+
+
 def test_duplicates_are_grouped_around_the_biggest(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(40, 16))

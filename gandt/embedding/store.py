@@ -12,6 +12,7 @@ owns the vector. The later of two records of an item counts.
 import hashlib
 import io
 import json
+import mmap
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -98,6 +99,7 @@ class Vectors:
         for array in self._arrays:
             for first in range(0, len(array), rows):
                 yield start + first, array[first : first + rows]
+                _release(array)
             start += len(array)
 
     def _slice(self, start: int, stop: int) -> Array:
@@ -117,7 +119,18 @@ class Vectors:
             here = parts == part
             array = self._arrays[part]
             result[here] = array[rows[here] - (int(self._ends[part]) - len(array))]
+            _release(array)
         return result
+
+
+def _release(array: Array) -> None:
+    """Give a mapped file's pages back, so that a pass over a store needs no more memory than a part has.
+
+    They stay in the system's cache, and a view that is used again finds them there.
+    """
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None:
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 class EmbeddingStore:
