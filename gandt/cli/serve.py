@@ -16,7 +16,7 @@ def serve(
     s3: Annotated[
         str | None,
         typer.Option(
-            help="embedded (in the state's folder), aws, or an endpoint; by default AWS_ENDPOINT_URL_S3's, else embedded."
+            help="embedded (in the state's folder), aws, or an endpoint; by default AWS_ENDPOINT_URL_S3, or embedded."
         ),
     ] = None,
     s3_port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Of embedded; by default --port + 1.")] = None,
@@ -25,6 +25,9 @@ def serve(
     ] = None,
     memory: Annotated[int, typer.Option(min=128, help="Each Lambda's limit of address space, in MiB.")] = 3008,
     timeout: Annotated[float, typer.Option(min=1, max=900, help="Each Lambda's limit of one call, in seconds.")] = 60,
+    env: Annotated[
+        list[str] | None, typer.Option(help="Name of a variable that the Lambdas may see; may be repeated.")
+    ] = None,
     webhook: Annotated[str | None, typer.Option(help="Address to post an event to when a job has ended.")] = None,
     host: Annotated[
         str,
@@ -53,7 +56,7 @@ def serve(
     if door.readable:
         note(f"gandt: {WITHOUT_TLS}")
     near = s3_port if s3_port is not None else min(port + 1, 65_535) if port else 0
-    setting = Setting(s3, near, function or (), memory, timeout, webhook)
+    setting = Setting(s3, near, function or (), memory, timeout, webhook, env or ())
     with serving(state, door=door, setting=setting) as (url, endpoint, wait):
         if json_:
             show_json({"address": url, "s3": endpoint, "state": state})

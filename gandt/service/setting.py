@@ -38,6 +38,8 @@ class Setting:
         Limits of each of them: MiB of address space, seconds of one call.
     webhook : str, optional
         Address that hears when a job has ended.
+    env : sequence of str
+        Names of environment variables that the Lambdas are given, beside those that reach AWS.
     """
 
     s3: str | None = None
@@ -46,6 +48,7 @@ class Setting:
     memory: int = 3008
     seconds: float = 60.0
     webhook: str | None = None
+    env: Sequence[str] = ()
 
 
 @contextmanager
@@ -65,6 +68,10 @@ def service_in(state: str, store: Store, setting: Setting) -> Iterator[tuple[Lab
     """
     with ExitStack() as stack:
         environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
+        for name in setting.env:
+            if name not in os.environ:
+                raise InputError(f"--env {name}: there is no such variable; write {name}=... before gandt serve")
+            environment[name] = os.environ[name]
         endpoint = setting.s3 or environment.get("AWS_ENDPOINT_URL_S3") or "embedded"
         if endpoint == "embedded":
             from gandt.service.objects import embedded
