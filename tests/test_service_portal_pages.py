@@ -39,7 +39,7 @@ def ahead(page: Any) -> None:
     until(lambda: page.evaluate("Boolean(ahead && ahead.ready && ahead.loaded)") or page.wait_for_timeout(10))
 
 
-def test_the_next_page_is_there_in_a_tenth_of_a_second(live, enter) -> None:
+def test_the_next_page_is_the_one_loaded_ahead(live, enter) -> None:
     words(live, 8, workers_per_object=1)
     page = enter("Ann")
     begin(page)
@@ -50,10 +50,38 @@ def test_the_next_page_is_there_in_a_tenth_of_a_second(live, enter) -> None:
         coming = waiting.get_attribute("src")
         submit(page, f"word {number}")
         assert page.locator(SHOWN).get_attribute("src") == coming
-    taken = page.evaluate("performance.getEntriesByName('next page').map((entry) => entry.duration)")
-    assert len(taken) == 5
-    assert sorted(taken)[2] < 100  # ms from the worker's submit to the next page, whole, on the screen
     assert live.store.states("words")["answered"] == 5
+
+
+GREEDY = """<script src="https://assets.crowd.aws/crowd-html-elements.js"></script>
+<crowd-form><p>{{ task.input.source }}</p><input name="key" id="key" readonly></crowd-form>
+<script>
+  const key = document.getElementById("key");
+  key.focus();
+  setTimeout(() => key.focus(), 50);
+  document.addEventListener("keydown", (event) => {
+    key.value += event.key;
+    if (event.key === "y") document.querySelector("crowd-form").submit();
+  });
+</script>"""
+
+
+def test_a_page_loaded_ahead_leaves_the_keyboard_alone(live, enter) -> None:
+    create(live, "keys", GREEDY, [{"source": f"text {n}"} for n in range(4)], title="Keys", workers_per_object=1)
+    page = enter("Ann")
+    begin(page)
+    for left in (3, 2, 1, 0):
+        if left:
+            ahead(page)
+            page.wait_for_timeout(150)
+        inside(page)
+        shown = page.locator(SHOWN).get_attribute("src")
+        page.keyboard.press("x")
+        page.keyboard.press("y")
+        page.wait_for_function(
+            "(src) => document.querySelector('iframe:not(.ahead)')?.getAttribute('src') !== src", arg=shown
+        )
+    until(lambda: live.store.states("keys").get("answered") == 4)
 
 
 def test_the_last_page_can_be_changed(live, enter) -> None:

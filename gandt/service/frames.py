@@ -25,6 +25,30 @@ with extra("local", "gandt serve"):
 _REMOTE = re.compile(r"""(?P<quote>["'])https?://[^"'\s>]*/crowd-html-elements(?:-v2)?\.js(?P=quote)""")
 
 
+# A page that is loaded ahead must not take the keyboard from the one in hand, and templates put the focus where work
+# begins: `inert` keeps only people out. So a wish for the focus waits until the portal says that the page is shown.
+_FOCUS = """<script>
+(() => {
+  let shown = false, wish = null;
+  for (const kind of [HTMLElement.prototype, SVGElement.prototype]) {
+    const focus = kind.focus;
+    kind.focus = function (...options) {
+      if (shown) focus.apply(this, options);
+      else wish = () => focus.apply(this, options);
+    };
+  }
+  const own = window.focus;
+  window.focus = () => shown && own.call(window);
+  addEventListener("message", ({ source, data }) => {
+    if (source !== parent || data?.type !== "crowd-form-shown") return;
+    shown = data.shown;
+    if (shown && wish) wish();
+    wish = null;
+  });
+})();
+</script>"""
+
+
 class Frames:
     """The routes of what is shown inside the portal's frame.
 
@@ -107,7 +131,8 @@ class Frames:
 
 def _whole(html: str) -> str:
     """Return the page as a document of today's HTML, which templates leave to Ground Truth."""
-    if "<!doctype" in html[:2000].lower():
-        return html
+    told = re.search(r"<!doctype[^>]*>", html[:2000], re.IGNORECASE)
+    if told:
+        return html[: told.end()] + _FOCUS + html[told.end() :]
     head = '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-    return head + html
+    return head + _FOCUS + html
