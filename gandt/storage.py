@@ -13,7 +13,7 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ __all__ = [
     "join",
     "list_uris",
     "near_options",
+    "patiently",
     "read_bytes",
     "read_text",
     "reason",
@@ -90,6 +91,7 @@ def join(base: str, *parts: str) -> str:
 # Above this, content travels in parts, each with a checksum and retries of its own (S3 takes 5 GB at most in one).
 MULTIPART = 64 * 2**20
 _ATTEMPTS = 6  # of reading a body whose connection breaks
+_BUSY = ("503", "SlowDown", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded")
 _PAUSE = 0.5  # seconds before the second attempt, twice as long before each further one, times a random factor
 
 
@@ -133,9 +135,9 @@ def get(uri: str, *, s3: Any = None, limit: int | None = None, **options: Any) -
         To be met by :func:`explained`.
     """
     bucket, key = split_s3(uri)
-    attempt = 1
+    client, attempt = s3 or default_s3(), 1
     while True:
-        found: dict[str, Any] = (s3 or default_s3()).get_object(Bucket=bucket, Key=key, **options)
+        found = patiently(lambda: client.get_object(Bucket=bucket, Key=key, **options))
         body = found["Body"]
         try:  # not `with`: that would give the bare stream, without botocore's check of the CRC32
             if limit is not None and found["ContentLength"] > limit:
@@ -149,6 +151,26 @@ def get(uri: str, *, s3: Any = None, limit: int | None = None, **options: Any) -
             body.close()
         _pause(attempt)
         attempt += 1
+
+
+def patiently(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Call S3 again when it still asks for fewer requests after boto3's retries, of which a storm allows a few only.
+
+    Raises
+    ------
+    botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError
+        What the last attempt raised, or at once what isn't about too many requests.
+    """
+    from botocore.exceptions import ClientError
+
+    for attempt in range(1, _ATTEMPTS):
+        try:
+            return call()
+        except ClientError as error:
+            if error_code(error) not in _BUSY:
+                raise
+        _pause(attempt + 3)
+    return call()
 
 
 def _broken() -> tuple[type[Exception], ...]:
@@ -265,7 +287,8 @@ def write_bytes(uri: str, content: bytes, *, s3: Any = None, content_type: str |
         if len(content) > MULTIPART:
             _send(s3 or default_s3(), io.BytesIO(content), bucket, key, kind)
         else:
-            (s3 or default_s3()).put_object(Bucket=bucket, Key=key, Body=content, **kind)
+            client = s3 or default_s3()
+            patiently(lambda: client.put_object(Bucket=bucket, Key=key, Body=content, **kind))
 
 
 def _send(s3: Any, file: Any, bucket: str, key: str, extra: dict[str, str]) -> None:

@@ -58,7 +58,9 @@ def connect(endpoint: str | None = None, *, access: storage.Access | None = None
         options = {"endpoint_url": endpoint, **storage.near_options(session, endpoint)}
     elif session.region_name is None:
         raise InputError("no AWS region is known; give --region, set AWS_REGION, or give --endpoint for gandt serve")
-    return session.client("sagemaker", config=storage.client_config(), **options)
+    # who mistypes an address of his own machine shall not wait for nine attempts to fail
+    fewer = {"retries": {"mode": "standard", "total_max_attempts": 3}} if storage.is_near(endpoint) else {}
+    return session.client("sagemaker", config=storage.client_config(**fewer), **options)
 
 
 @contextmanager

@@ -150,7 +150,7 @@ def upload(
             with storage.explained("write", uri):
                 key = uri.removeprefix(f"s3://{bucket}/")
                 head = {"ContentType": CONTENT_TYPES[made.suffix], **secret, **own}
-                client.put_object(Bucket=bucket, Key=key, Body=copy, **head)
+                storage.patiently(lambda: client.put_object(Bucket=bucket, Key=key, Body=copy, **head))
             reason = ""
         except BadImageError as error:
             reason = str(error)
