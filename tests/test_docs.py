@@ -26,6 +26,7 @@ def root() -> Any:
 
     from gandt.cli import answers, app, aws, cluster, consensus, demo, embedding, job, manifest, serve, template  # noqa: F401
     from gandt.cli import deploy as _deploy  # noqa: F401
+    from gandt.cli import folders as _folders  # noqa: F401
     from gandt.cli import rounds as _rounds  # noqa: F401
     from gandt.cli import select as _select  # noqa: F401
 

@@ -116,6 +116,7 @@ def test_every_command_has_help_with_an_example_and_json(tmp_path: Path) -> None
         demo,
         deploy,
         embedding,
+        folders,
         job,
         manifest,
         rounds,
@@ -159,6 +160,7 @@ def test_rooms_only_look_down() -> None:
         ["report"],
         ["demo"],
         ["rounds"],
+        ["folders"],
         ["cli"],
     ]
     level = {room: number for number, floor in enumerate(floors) for room in floor}

@@ -129,6 +129,7 @@ def main() -> None:
         demo,
         deploy,
         embedding,
+        folders,
         job,
         manifest,
         past,
