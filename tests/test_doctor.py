@@ -376,6 +376,13 @@ BREAKS: dict[str, tuple[Callable[[Any], Any], str, str, str, str]] = {
         "no such object",
         "correct the address",
     ),
+    "what is not uploaded yet": (
+        change("HumanTaskConfig.UiConfig.UiTemplateS3Uri", "s3://pool/out/gandt-input/0/t.liquid.html"),
+        "template",
+        "warning",
+        "isn't uploaded yet",
+        "gandt job create",
+    ),
     "no categories": (
         change("LabelCategoryConfigS3Uri", "s3://pool/no.json"),
         "categories",

@@ -174,6 +174,8 @@ def test_images_that_a_local_manifest_names_go_up_with_it(live, gandt, tmp_path:
     assert one["source-ref"] == first["source-ref"] and first["positive_examples"] == [second["source-ref"]]
     assert three == {"source-ref": "s3://bucket/there.png"}
     assert storage.read_bytes(one["source-ref"], s3=live.s3) == (tmp_path / "a.png").read_bytes()
+    asked = ["job", "create", "Later", *words, "--workteam", "Friends", "--dry-run", "--endpoint", live.address]
+    assert "names 2 local images" in CliRunner().invoke(app, asked).stderr
     manifest.write_text('{"source-ref": "gone.png"}\n')
     with pytest.raises(InputError, match=r"names gone\.png, which is neither"):
         raise gandt("create", "Absent", *words)[1]

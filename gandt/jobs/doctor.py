@@ -14,6 +14,7 @@ from gandt import storage, templates
 from gandt.errors import ContractError, GandtError
 from gandt.jobs.client import CLOSED, is_closed
 from gandt.jobs.exam import Exam
+from gandt.jobs.inputs import FOLDER
 from gandt.jobs.request import check_request, refuse_public
 from gandt.jobs.rights import trusts
 from gandt.manifest.check import MAX_OBJECTS
@@ -355,6 +356,9 @@ class _readable:  # noqa: N801  (a context manager, used as a function)
     def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:
         if not isinstance(error, GandtError):
             return False
+        if f"/{FOLDER}/" in self._uri and storage.error_code(error.__cause__) in ("404", "NoSuchKey"):
+            self._exam.warn(self._check, self._uri, "it isn't uploaded yet", "gandt job create does that")
+            return True
         fix = "correct the address, or give the right to read it (s3:GetObject, and kms:Decrypt for its key)"
         self._exam.broken(self._check, self._uri, str(error), fix)
         return True

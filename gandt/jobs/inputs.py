@@ -142,8 +142,11 @@ def prepare(
         content = {"document-version": "2018-11-28", "labels": [{"label": label} for label in categories]}
         places["categories"] = _put(prepared, output, "labels.json", json.dumps(content).encode())
     if manifest is not None and not storage.is_s3(manifest):
-        content_ = _local_manifest(manifest, output, s3=s3, upload=upload)
-        places["manifest"] = _put(prepared, output, PurePosixPath(manifest).name, content_)
+        text, images = _local_manifest(manifest, output, s3=s3, upload=upload)
+        places["manifest"] = _put(prepared, output, PurePosixPath(manifest).name, text)
+        if images and not upload:
+            told = f"{manifest} names {images:,} local images; they and its final address come when they are uploaded"
+            prepared.warnings.append(told)
     if template is not None and not storage.is_s3(template):
         label = f"{template}.liquid.html" if templates.is_own(template) else PurePosixPath(template).name
         places["template"] = _put(prepared, output, label, templates.read(template).encode())
@@ -241,13 +244,13 @@ def _stack(name: str, region: str) -> dict[str, str | None]:
 # ---------------------------------------------------------------- a local manifest
 
 
-def _local_manifest(path: str, output: str, *, s3: Any, upload: bool) -> bytes:
-    """Return a manifest's content; images that it names by local paths are uploaded and named by their addresses."""
+def _local_manifest(path: str, output: str, *, s3: Any, upload: bool) -> tuple[bytes, int]:
+    """Return a manifest's content, and how many images it names by local paths: they are uploaded, and named anew."""
     lines = list(manifests.read_lines(path))
     base = Path(path).absolute().parent
     images = list(dict.fromkeys(image for line in lines for image in _local_images(line)))
     if not images:
-        return storage.read_bytes(path)
+        return storage.read_bytes(path), 0
     where = {image: str(base / image.removeprefix("file://")) for image in images}
     for image, place in where.items():
         if not Path(place).is_file():
@@ -255,7 +258,7 @@ def _local_manifest(path: str, output: str, *, s3: Any, upload: bool) -> bytes:
     if upload:
         sent = manifests.upload_images(list(where.values()), storage.join(output, FOLDER, "images"), s3=s3)
         where = {image: sent[place] for image, place in where.items()}
-    return "".join(dumps(_moved(line, where)) + "\n" for line in lines).encode()
+    return "".join(dumps(_moved(line, where)) + "\n" for line in lines).encode(), len(images)
 
 
 def _local_images(line: Mapping[str, Any]) -> Iterator[str]:
