@@ -104,6 +104,7 @@ def quality(sets: dict[str, tuple[pd.DataFrame, dict[str, str]]], methods: list[
             raw.loc[method, name] = expected_calibration_error(plain[1], plain[0])
             told = scored(consolidate(answers, method=method, iterations=2000, gold=gold).labels, truth)
             gold_error.loc[method, name] = expected_calibration_error(told[1], told[0])
+        print(name, f"{seconds[name].sum():.0f} s", file=sys.stderr, flush=True)
     for title, table in (
         ("Accuracy", accuracy),
         ("Expected calibration error, answers taken for independent", raw),
@@ -202,19 +203,20 @@ def timed(code: str, path: str, method: str, found: str, turns: int) -> list[flo
     return min(rows)
 
 
-def speed(millions: list[float], methods: list[str]) -> None:
+def speed(millions: list[float], methods: list[str], turns: int) -> None:
     """Print seconds and memory from a CSV to labels, ours and crowd-kit's, in one run."""
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "answers.csv")
         for million in millions:
             simulate(path, round(million * 1e6))
             rows = {}
-            tasks = [(f"gandt {method}", _OURS, method, 3) for method in methods]
+            tasks = [(f"gandt {method}", _OURS, method) for method in methods]
             if CROWD_KIT and million <= 2:
-                tasks += [("crowd-kit majority", _THEIRS, "majority", 3)]
-                tasks += [("crowd-kit dawid-skene", _THEIRS, "dawid-skene", 1)]
-            for name, code, method, turns in tasks:
-                rows[name] = timed(code, path, method, str(Path(folder) / f"{name}.csv"), turns if million <= 2 else 1)
+                tasks += [(f"crowd-kit {method}", _THEIRS, method) for method in ("majority", "dawid-skene")]
+            for name, code, method in tasks:
+                again = turns if million <= 2 and name != "crowd-kit dawid-skene" else 1
+                rows[name] = timed(code, path, method, str(Path(folder) / f"{name}.csv"), again)
+                print(name, rows[name], file=sys.stderr, flush=True)
             table = pd.DataFrame(rows, index=["seconds", "CPU seconds", "GiB", "iterations"]).T
             show(f"{million:g} million answers, from a CSV to labels", table, 2)
             for method in ("majority", "dawid-skene"):
@@ -233,47 +235,67 @@ def speed(millions: list[float], methods: list[str]) -> None:
         show("3 million workers with one answer each", table, 2)
 
 
-def with_classifier(jobs: int = 3) -> None:
-    """Print accuracy with one or two answers per item, methods without and with a classifier on the items' features."""
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """Pixels of real handwritten digits, and what they are."""
     from sklearn.datasets import load_digits
 
+    images, truth = load_digits(return_X_y=True)
+    return images / 16.0, truth.astype(str)
+
+
+def photographs(folder: Path, store: Path | None) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings of a folder of photographs by the default network, and their folders' names."""
+    import gandt
+
+    with tempfile.TemporaryDirectory() as temporary:
+        found = gandt.embed(str(folder), str(store or Path(temporary) / "store"))
+        items = found.items[found.items["status"] == "embedded"]
+        vectors = np.array(found.vectors[found.rows(list(items["item"]))], dtype=np.float64)
+    return vectors, np.array([Path(item).parent.name for item in items["item"]])
+
+
+def with_classifier(title: str, features: np.ndarray, truth: np.ndarray, jobs: int = 3, workers: int = 30) -> None:
+    """Print accuracy with one or two answers per item, methods without and with a classifier on the items' features."""
     from gandt.consensus.classifier import out_of_sample
 
-    images, truth = load_digits(return_X_y=True)
-    features = images / 16.0
     items = [f"i{number:04}" for number in range(len(truth))]
-    answered = [name for name in OURS if name != "auto"]
+    names, codes = np.unique(truth, return_inverse=True)
+    correct = dict(zip(items, truth, strict=True))
     for skill in (0.6, 0.8):
         rows: dict[str, dict[str, list[float]]] = {}
-        for each in (1, 2):
-            for seed in range(jobs):
-                random = np.random.default_rng(seed)
-                accuracy = np.clip(random.normal(skill, 0.1, size=30), 0.15, 0.98)
-                table = []
-                for number, label in enumerate(truth):
-                    for worker in random.choice(30, size=each, replace=False):
-                        right = random.random() < accuracy[worker]
-                        given = label if right else (label + random.integers(1, 10)) % 10
-                        table.append((items[number], f"w{worker:02}", str(given)))
-                answers = pd.DataFrame(table, columns=["item", "worker", "label"])
-                correct = dict(zip(items, truth.astype(str), strict=True))
-                first = consolidate(answers, items=items)
-                guesses, classes = out_of_sample(features, list(first.labels["label"]), seed=seed)
-                voice = pd.DataFrame(guesses, columns=list(classes)).assign(item=items)
-                runs = {name: consolidate(answers, method=name).labels for name in ("auto", *answered)}
-                for name in ("auto", "one-coin", "dawid-skene"):
-                    runs[f"{name} + classifier"] = consolidate(answers, method=name, classifier=voice).labels
-                for name, labels in runs.items():
-                    right, confidence = scored(labels, correct)
-                    own = rows.setdefault(name, {})
-                    own.setdefault(f"{each} answer{'s'[: each > 1]}", []).append(right.mean())
-                    own.setdefault(f"ECE, {each}", []).append(expected_calibration_error(confidence, right))
-                alone = (np.array(classes)[guesses.argmax(axis=1)] == truth.astype(str)).mean()
-                rows.setdefault("the classifier alone", {}).setdefault(f"{each} answer{'s'[: each > 1]}", []).append(
-                    alone
-                )
-        table = pd.DataFrame({name: {key: np.mean(own) for key, own in row.items()} for name, row in rows.items()}).T
-        show(f"Handwritten digits, 30 simulated workers of accuracy {skill}, {jobs} jobs", table)
+        for each, seed in ((each, seed) for each in (1, 2) for seed in range(jobs)):
+            count, error = f"{each} answer{'s'[: each > 1]}", f"ECE, {each}"
+            random = np.random.default_rng(seed)
+            accuracy = np.clip(random.normal(skill, 0.1, size=workers), 0.15, 0.98)
+            table = []
+            for item, code in zip(items, codes, strict=True):
+                for worker in random.choice(workers, size=each, replace=False):
+                    right = random.random() < accuracy[worker]
+                    given = code if right else (code + random.integers(1, len(names))) % len(names)
+                    table.append((item, f"w{worker:02}", names[given]))
+            answers = pd.DataFrame(table, columns=["item", "worker", "label"])
+            first = consolidate(answers, items=items)
+            guesses, classes = out_of_sample(features, list(first.labels["label"]), seed=seed)
+            voice = pd.DataFrame(guesses, columns=list(classes)).assign(item=items)
+            runs = {name: consolidate(answers, method=name).labels for name in OURS}
+            for name in ("auto", "one-coin", "dawid-skene"):
+                runs[f"{name} + classifier"] = consolidate(answers, method=name, classifier=voice).labels
+            for name, labels in runs.items():
+                right, confidence = scored(labels, correct)
+                own = rows.setdefault(name, {})
+                own.setdefault(count, []).append(right.mean())
+                own.setdefault(error, []).append(expected_calibration_error(confidence, right))
+            alone = (np.array(classes)[guesses.argmax(axis=1)] == truth).mean()
+            rows.setdefault("the classifier alone", {}).setdefault(count, []).append(alone)
+        means = pd.DataFrame({name: {key: np.mean(own) for key, own in row.items()} for name, row in rows.items()}).T
+        show(f"{title}, {workers} simulated workers of accuracy {skill}, {jobs} jobs", means)
+        for count in ("1 answer", "2 answers"):
+            best = means.loc[OURS, count].max()
+            print(
+                f"\n{count}: auto + classifier {100 * (means.loc['auto + classifier', count] - best):+.1f} points ",
+                end="",
+            )
+            print("over the best method without it")
 
 
 def main() -> None:
@@ -283,12 +305,15 @@ def main() -> None:
     parser.add_argument(
         "--more", type=Path, help="another folder of sets, e.g. crowds that the default was not tried on"
     )
+    parser.add_argument("--store", type=Path, help="the photographs' embedding store, kept and used again")
     parser.add_argument("--million", type=float, nargs="*", default=[2, 10])
+    parser.add_argument("--turns", type=int, default=3, help="of which the quickest counts, for up to two millions")
+    parser.add_argument("--methods", nargs="*", default=[*OURS, *AGGREGATORS, *THEIRS])
     parser.add_argument("--only", nargs="*", default=["service", "quality", "classifier", "speed"])
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     began = time.perf_counter()
-    methods = [*OURS, *(name for name in (*AGGREGATORS, *THEIRS) if CROWD_KIT)]
+    methods = [name for name in options.methods if CROWD_KIT or name in OURS]
     if "service" in options.only and (options.data / "groundtruth-job").is_dir():
         service(options.data / "groundtruth-job")
     if "quality" in options.only:
@@ -297,9 +322,11 @@ def main() -> None:
                 print(f"\n## {folder.name}")
                 quality(load(folder), methods if folder != options.more else OURS)
     if "classifier" in options.only:
-        with_classifier()
+        with_classifier("Handwritten digits", *digits())
+        if (options.data / "clothing").is_dir():
+            with_classifier("Photographs of clothes, embedded", *photographs(options.data / "clothing", options.store))
     if "speed" in options.only:
-        speed(options.million, ["majority", "one-coin", "dawid-skene", "auto"])
+        speed(options.million, ["majority", "one-coin", "dawid-skene", "auto"], options.turns)
     print(f"\n{time.perf_counter() - began:.0f} s in all", file=sys.stderr)
 
 
