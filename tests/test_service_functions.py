@@ -83,6 +83,16 @@ def test_prints_never_mix_with_results(make: Make) -> None:
     assert "loud" in function.console()
 
 
+def test_what_is_logged_appears_as_in_lambda(make: Make) -> None:
+    body = "import logging; log = logging.getLogger(); log.setLevel('INFO'); log.info('two birds'); "
+    function = make(body + "logging.getLogger('quiet').debug('a secret'); return context.aws_request_id")
+    request = function.invoke({})
+    (line,) = (line for line in function.console().splitlines() if "birds" in line)
+    level, when, of, message = line.split("\t")
+    assert (level, of, message) == ("[INFO]", request, "two birds") and when.endswith("Z")
+    assert "secret" not in function.console()
+
+
 def test_lambdas_payload_limits_hold(make: Make) -> None:
     function = make("return 'x' * event")
     assert len(function.invoke(5_000_000)) == 5_000_000

@@ -6,6 +6,7 @@ function prints stays on stdout and stderr, where the owner of the job can read 
 
 import importlib.util
 import json
+import logging
 import os
 import resource
 import sys
@@ -35,6 +36,25 @@ class Context:
     def get_remaining_time_in_millis(self) -> int:
         """Return the milliseconds left before the time limit."""
         return max(0, int((self._deadline - time.monotonic()) * 1000))
+
+
+class Log(logging.StreamHandler[Any]):
+    """The handler that Lambda's runtime gives the root logger: functions count on it, and only set levels."""
+
+    request_id = ""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stdout)
+        formatter = logging.Formatter(
+            "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(request)s\t%(message)s", "%Y-%m-%dT%H:%M:%S"
+        )
+        formatter.converter = time.gmtime
+        self.setFormatter(formatter)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record as Lambda does, with the request's id."""
+        record.request = self.request_id
+        return super().format(record)
 
 
 def failure(error: BaseException) -> dict[str, Any]:
@@ -72,6 +92,8 @@ def main(path: str, handler: str, channel: int, memory: int) -> None:
             results.write(json.dumps(message) + "\n")
             results.flush()
 
+        log = Log()
+        logging.getLogger().addHandler(log)
         try:
             function = load(path, handler)
         except BaseException as error:
@@ -80,6 +102,7 @@ def main(path: str, handler: str, channel: int, memory: int) -> None:
         reply({"ready": True})
         for line in calls:
             call = json.loads(line)
+            log.request_id = call["request_id"]
             try:
                 result = {"result": function(call["event"], Context(call))}
                 json.dumps(result)
