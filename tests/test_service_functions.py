@@ -115,7 +115,7 @@ def test_a_file_that_can_t_be_loaded_says_why(make: Make, tmp_path: Path) -> Non
 
 def test_a_process_has_no_more_memory_than_it_is_given(make: Make) -> None:
     function = make("return [len(bytearray(event)), context.memory_limit_in_mb]", memory=400)
-    with pytest.raises(FunctionError, match="raised MemoryError: .*400 MiB.*--memory") as caught:
+    with pytest.raises(FunctionError, match=r"raised MemoryError: .*400 MiB.*--memory") as caught:
         function.invoke(500 << 20)
     assert "bytearray(event)" in caught.value.traceback
     assert function.invoke(10 << 20) == [10 << 20, "400"]
@@ -165,5 +165,5 @@ def test_a_lambda_in_aws_is_invoked_by_its_arn(monkeypatch: pytest.MonkeyPatch) 
     assert caught.value.traceback == "  File f.py, line 1\n\nprinted"
     server.shutdown()
     server.server_close()
-    with pytest.raises(FunctionError, match="can't be called.*--function"):
+    with pytest.raises(FunctionError, match=r"can't be called.*--function"):
         RemoteFunction(arn, boto3.client("lambda", config=Config(retries={"total_max_attempts": 1}))).invoke({})
