@@ -32,6 +32,15 @@ def demo(
     labels: Annotated[
         str, typer.Option(help="Class folders to look for, parted by commas, where --seeds isn't given.")
     ] = "",
+    me: Annotated[
+        bool, typer.Option("--me", help="Label a few pages yourself, in your browser, on gandt's own service.")
+    ] = False,
+    alone: Annotated[
+        bool, typer.Option("--alone", help="With --me: nobody else; by default two simulated workers help.")
+    ] = False,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="With --me: only print your link, don't open a browser.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Run the whole main job on embedded parts, with a simulated crowd and nothing of AWS.
@@ -40,16 +49,17 @@ def demo(
     """
     from dataclasses import asdict
 
-    from gandt.demo import Stage, run_demo
+    from gandt.demo import Me, Stage, run_demo
 
     def show(stage: Stage) -> None:
         if not json_:
             show_table(stage.title, stage.rows)
 
     wanted = [label.strip() for label in labels.split(",") if label.strip()]
-    if not json_:
+    if not json_ and not me:
         note("The crowd in this demo is simulated; everything else is what you would run.")
-    result = run_demo(out, seed=seed, images=images, seeds=seeds, labels=wanted, on_stage=show)
+    you = Me(alone, not no_browser, note) if me else None
+    result = run_demo(out, seed=seed, images=images, seeds=seeds, labels=wanted, on_stage=show, me=you)
     if json_:
         show_json(asdict(result))
     else:

@@ -140,8 +140,11 @@ class SimulatedCrowd:
                 seconds = float(worker.rng.lognormal(np.log(worker.nature.seconds), 0.35)) * len(tiles)
                 submitted = accepted + timedelta(seconds=seconds)
                 worker.free_at = submitted + timedelta(seconds=2)
-                content = {f"labels-{tile.index}": json.dumps([self._choose(worker, tile)]) for tile in tiles}
-                yield number, WorkerAnswer(worker.id, content, accepted, submitted, seconds)
+                yield number, WorkerAnswer(worker.id, self.fill(worker, tiles), accepted, submitted, seconds)
+
+    def fill(self, worker: SimulatedWorker, tiles: Sequence["Tile"]) -> dict[str, str]:
+        """Return a worker's form for a page of these tiles."""
+        return {f"labels-{tile.index}": json.dumps([self._choose(worker, tile)]) for tile in tiles}
 
     def _choose(self, worker: SimulatedWorker, tile: "Tile") -> str:
         choice = worker.choose(

@@ -9,7 +9,7 @@ import pandas as pd
 
 import gandt
 from gandt import resources, storage
-from gandt.demo.crowd import FIRST_TEAM, SECOND_TEAM, START, Scene, SimulatedCrowd, SimulatedWorker
+from gandt.demo.crowd import FIRST_TEAM, SECOND_TEAM, START, Nature, Scene, SimulatedCrowd, SimulatedWorker
 from gandt.demo.pool import OTHER
 from gandt.jobs import build_request
 from gandt.service.engine import LabelingJob
@@ -73,7 +73,7 @@ class Desk:
 
     def ask(self, name: str, items: Sequence[str]) -> pd.DataFrame:
         """Build the manifest, run the labeling job and return its answers, read from the files it wrote."""
-        answers_per_page, team, natures = ROUNDS[name]
+        answers_per_page, team, natures = self._round(name)
         manifest = gandt.build_manifest(
             items,
             per_page=PER_PAGE,
@@ -99,12 +99,10 @@ class Desk:
         )
         crowd = SimulatedCrowd(natures, (*self.labels, OTHER), self.scene, self.seed, team)
         crowd.begin_at(self._now)
-        job = LabelingJob(request, self._functions, self.s3, self.seed)
-        watched = _Watched(crowd)
-        state = job.run(watched)
-        self.pages.update((f"{name} page {number}", html) for number, html in watched.pages.items())
+        state, pages = self._run(request, crowd)
+        self.pages.update((f"{name} page {number}", html) for number, html in pages.items())
         ended = max(worker.free_at for worker in crowd.workers)
-        answers = gandt.read_answers(job.folder.root, s3=self.s3)
+        answers = gandt.read_answers(storage.join(self.bucket, "jobs", name), s3=self.s3)
         self.summaries[name] = {
             "status": state["LabelingJobStatus"],
             "pages": len(manifest.lines),
@@ -118,6 +116,15 @@ class Desk:
         self.workers += crowd.workers
         self._now = ended
         return answers
+
+    def _round(self, name: str) -> tuple[int, str, Sequence[Nature]]:
+        """Return answers per page, the workteam's name, and who is in it."""
+        return ROUNDS[name]
+
+    def _run(self, request: Mapping[str, Any], crowd: SimulatedCrowd) -> tuple[dict[str, Any], dict[str, str]]:
+        """Run a job; return what DescribeLabelingJob says of it, and a page as it was rendered, by its object."""
+        watched = _Watched(crowd)
+        return LabelingJob(request, self._functions, self.s3, self.seed).run(watched), watched.pages
 
 
 class _Watched:

@@ -20,6 +20,7 @@ from gandt import storage, tables
 from gandt.demo.crowd import address_of
 from gandt.demo.desk import Desk
 from gandt.demo.embedded_s3 import embedded_s3
+from gandt.demo.me import Me, MyDesk
 from gandt.demo.pool import OTHER, Pool, digits_pool, folder_pool
 from gandt.demo.scene import imagine_scene
 from gandt.errors import InputError
@@ -32,6 +33,7 @@ TARGET = 0.95
 # what the bill is compared with: so many answers about every image of the pool, Ground Truth's own default
 USUAL_ANSWERS = 3
 SET_ASIDE_SHOWN = 10
+MY_IMAGES = 44  # candidates for one person: four pages, with some gold
 DECISIONS = ("keep", "explore", "discard")
 
 
@@ -80,6 +82,7 @@ def run_demo(
     seeds: str | None = None,
     labels: Sequence[str] = (),
     on_stage: Callable[[Stage], None] = lambda stage: None,
+    me: Me | None = None,
 ) -> DemoResult:
     """Run the whole main job on embedded parts and write everything under ``out``.
 
@@ -97,6 +100,8 @@ def run_demo(
         Which class folders to look for, where ``seeds`` isn't given.
     on_stage : callable
         Gets each stage's table as soon as it is done.
+    me : Me, optional
+        Lets you do the labeling in a browser, of a smaller part of the pool and in one round.
 
     Raises
     ------
@@ -105,6 +110,8 @@ def run_demo(
     """
     begun = time.monotonic()
     parameters = {"seed": seed, "images": _absolute(images), "seeds": _absolute(seeds), "labels": list(labels)}
+    if me is not None:
+        parameters["me"] = "alone" if me.alone else "with others"
     folder = _check_out(Path(out), parameters)
     pool = folder_pool(images, seeds, labels, seed) if images else None
     _write_state(folder, parameters, finished=False)
@@ -127,13 +134,15 @@ def run_demo(
         done("To know", *({"note": note} for note in pool.notes))
 
     candidates = gandt.filter_by_similarity(store, pool.seeds, explore=EXPLORE, seed=seed)
+    if me is not None:
+        pool = _smaller(pool, candidates, seed)
     candidates = candidates[candidates["item"].isin(set(pool.images))].reset_index(drop=True)
     done(
         "Candidates: what resembles the seeds, and a random share of the rest to check the filter by",
         *({"decision": name, "images": int((candidates["decision"] == name).sum())} for name in DECISIONS),
     )
 
-    outcome = _ask(pool, store, candidates, folder, seed, done)
+    outcome = _ask(pool, store, candidates, folder, seed, done, me)
     _write_tables(folder, pool, candidates, set_aside, outcome)
     done("Workers, by what gold and agreement say of them", *_worker_rows(outcome.workers))
     numbers = measure(str(folder))
@@ -169,8 +178,9 @@ def _ask(
     folder: Path,
     seed: int,
     done: Callable[..., None],
+    me: Me | None,
 ) -> _Outcome:
-    """Ask a crowd about the candidates, and another one about what it leaves in doubt."""
+    """Ask a crowd about the candidates, and another one about what it leaves in doubt; or you, once."""
     shown = candidates.loc[candidates["decision"] != "discard", "item"].tolist()
     if not shown:
         raise InputError("no image of the pool resembles the seeds; give more seeds, or others")
@@ -187,13 +197,14 @@ def _ask(
             return gandt.consolidate(answers, categories=categories, items=asked, gold=gold, target=TARGET)
 
         scene = imagine_scene(pool, store, candidates, where)
-        with Desk(bucket, s3, environment, pool.labels, scene, gold, seed) as desk:
+        parts = (bucket, s3, environment, pool.labels, scene, gold, seed)
+        with Desk(*parts) if me is None else MyDesk(*parts, me=me, state=str(folder / "service")) as desk:
             answers = desk.ask("round-1", asked)
             done("Labeling job, round 1", desk.summaries["round-1"])
             consensus = consolidate(answers)
             done("Labels after round 1", _counts(consensus.labels))
             doubtful = consensus.labels.loc[consensus.labels["status"] != "confident", "item"].tolist()
-            if doubtful:
+            if doubtful and me is None:
                 answers = pd.concat([answers, desk.ask("round-2", doubtful)], ignore_index=True)
                 done("Labeling job, round 2: only what is in doubt, by another workteam", desk.summaries["round-2"])
                 consensus = consolidate(answers)
@@ -230,6 +241,14 @@ def _readable(pool: Pool, items: pd.DataFrame) -> Pool:
     known = {good[item] for paths in seeds.values() for item in paths}
     images = tuple(item for item in pool.images if item in good.index and good[item] not in known)
     return replace(pool, images=images, seeds=seeds)
+
+
+def _smaller(pool: Pool, candidates: pd.DataFrame, seed: int) -> Pool:
+    """Return a random part of the pool, with as many candidates as one person labels in a few minutes."""
+    mine = candidates[candidates["item"].isin(set(pool.images))]
+    share = (mine["decision"] != "discard").mean()
+    count = min(len(pool.images), round(MY_IMAGES / share)) if share else len(pool.images)
+    return replace(pool, images=tuple(sorted(random.Random(seed).sample(pool.images, count))))
 
 
 def _about_pool(pool: Pool, store: gandt.EmbeddingStore, set_aside: int) -> dict[str, Any]:

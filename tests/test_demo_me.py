@@ -1,0 +1,58 @@
+"""``gandt demo --me``, with a real browser in the place of the newcomer."""
+
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from service import SHOWN, inside, until
+
+from gandt.demo import DemoResult, Me, run_demo
+
+
+@pytest.mark.parametrize("alone", [True])
+def test_somebody_labels_the_demo_in_the_browser(digits: Path, tmp_path, browser, alone: bool) -> None:
+    told: list[str] = []
+    results: list[DemoResult] = []
+
+    def run() -> None:
+        me = Me(alone, browser=False, tell=told.append)
+        wanted = ["digit 0", "digit 2"]
+        results.append(run_demo(str(tmp_path / "out"), seed=3, images=str(digits), labels=wanted, me=me))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    until(lambda: told or not thread.is_alive(), 60)
+    page = browser.new_page()
+    page.goto(re.search(r"http\S+", told[0])[0])
+    page.get_by_role("button", name="Start").click()
+    pages = 0
+    while results == [] and pages < 10:
+        label_page(page)
+        pages += 1
+        until(lambda: page.locator(SHOWN).count() or not thread.is_alive() or page.wait_for_timeout(50))
+        if not page.locator(SHOWN).count():
+            break
+    thread.join(60)
+    page.close()
+    (result,) = results
+    assert result.confident + result.relabel + result.unanswered == result.candidates
+    assert result.unanswered == 0
+    labels = pd.read_csv(tmp_path / "out" / "labels.csv")
+    assert (labels["votes"] == 1).all() if alone else (labels["votes"] == 3).all()
+    assert set(labels["label"]) <= {"digit 0", "digit 2", "None of these"}
+    assert Path(result.report).is_file()
+    assert told[-1].endswith("pages done")
+
+
+def label_page(page: Any) -> None:
+    """Give every tile its first label, submit, and wait until the page is taken away."""
+    frame = page.frame_locator(SHOWN)
+    inner = inside(page)
+    shown = inner.url
+    for position in range(inner.evaluate("document.querySelectorAll('.tile').length")):
+        frame.locator(".tile").nth(position).locator(".choice").first.click()
+    frame.get_by_role("button", name="Submit").click()
+    until(lambda: page.evaluate("document.querySelector('iframe:not(.ahead)')?.src") != shown)
