@@ -189,7 +189,8 @@ class Run:
         if wishes["budget"] is not None and not any(reason.stop for reason in found):
             left = wishes["budget"] - (history[-1]["answers"] if history else 0)
             if left < self.config["ask"]["workers"]:
-                found.append(Reason("budget", True, f"The {left} answers left in the budget don't reach for one item."))
+                text = f"Of the budget {max(left, 0)} answer{'s'[: left != 1]} are left, too few for one more item."
+                found.append(Reason("budget", True, text))
         return found
 
     def _round(self, number: int, history: list[dict[str, Any]]) -> dict[str, Any]:
@@ -382,7 +383,7 @@ class Run:
         """Return the doubtful items that stand among the first ``n`` of ActiveLab's ranking."""
         asked = labels[(labels["status"] == "relabel") & labels["item"].isin(self.stands_for.index)]
         if model is None or not len(asked) or not left:
-            return [str(item) for item in asked["item"].head(0)]
+            return []
         trained = self.learn(known)
         if trained is None:
             return []
