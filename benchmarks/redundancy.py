@@ -25,7 +25,8 @@ Stops = list[tuple[float, float, float]]  # expected accuracy wanted, judgements
 
 
 def mean_curve(runs: list[pd.DataFrame]) -> Curve:
-    table = pd.concat(runs).groupby(level=0).mean()
+    rounds = min(len(run) for run in runs)  # those that every run came to
+    table = pd.concat([run.iloc[:rounds] for run in runs]).groupby(level=0).mean()
     return list(zip(table["judgements"], table["accuracy"], strict=True))
 
 
