@@ -263,6 +263,8 @@ class LabelingJob:
             "outputConfig": self.folder.annotations,
             "maxHumanWorkersPerDataObject": self.workers_per_object,
         }
+        if self.request["OutputConfig"].get("KmsKeyId"):
+            event["kmsKeyId"] = self.request["OutputConfig"]["KmsKeyId"]
         if self.categories:
             event["labelCategories"] = self.categories
         response = self._post.invoke(event)
