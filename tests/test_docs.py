@@ -27,8 +27,8 @@ def root() -> Any:
     from gandt.cli import answers, app, aws, cluster, consensus, demo, embedding, job, manifest, serve, template  # noqa: F401
     from gandt.cli import deploy as _deploy  # noqa: F401
     from gandt.cli import folders as _folders  # noqa: F401
-    from gandt.cli import rounds as _rounds  # noqa: F401
     from gandt.cli import past as _past  # noqa: F401
+    from gandt.cli import rounds as _rounds  # noqa: F401
     from gandt.cli import select as _select  # noqa: F401
 
     return get_command(app)
