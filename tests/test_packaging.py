@@ -119,6 +119,7 @@ def test_every_command_has_help_with_an_example_and_json(tmp_path: Path) -> None
         folders,
         job,
         manifest,
+        past,
         rounds,
         select,
         serve,
