@@ -148,7 +148,8 @@ def chart(all_curves: dict[str, dict[str, Curve]]) -> str:
                 cx, cy = at(x, y).split(",")
                 parts.append(f'<circle cx="{cx}" cy="{cy}" r="2.2" fill="{colour}"/>')
     x = pad
-    for label in [*colours, "with a classifier"]:
+    shown = [name for name in (*colours, "with a classifier") if any(name in own for own in all_curves.values())]
+    for label in shown:
         y = high * rows + 18
         parts.append(
             f'<circle cx="{x}" cy="{y - 4}" r="4" fill="{colours.get(label, "#2ca02c")}"/>'
