@@ -112,7 +112,7 @@ class DiesAt:
         monkeypatch.setattr(storage, "write_bytes", write)
 
 
-@pytest.mark.parametrize("at", [4, 6, 9, 13])
+@pytest.mark.parametrize("at", [4, 6, 13])
 def test_killed_at_any_file_the_same_command_goes_on_and_asks_nothing_twice(
     pool: Path, whole: Any, tmp_path: Path, at: int
 ) -> None:
@@ -148,7 +148,7 @@ def test_it_stops_at_target_budget_and_an_empty_pool(pool: Path, tmp_path: Path)
     assert any(reason.name == "budget" and reason.stop for reason in result.reasons)
     assert [each["answers"] for each in result.rounds][:1] == [24]
     often = "learn: {every: 100}\nconsensus: {method: majority}"
-    text = config(pool, tmp_path / "pool", more=often, stop="when_stalled: false").text.replace("n: 12", "n: 60")
+    text = config(pool, tmp_path / "pool", more=often, stop="when_stalled: false").text.replace("n: 12", "n: 90")
     result = run(parse_config(text))
     assert any(reason.name == "pool" and reason.stop for reason in result.reasons)
     assert result.rounds[-1]["left"] == 0
@@ -215,7 +215,9 @@ def test_what_a_run_refuses(pool: Path, tmp_path: Path) -> None:
             run(parse_config(good.replace(old, new), "run.yaml"))
 
     refused(f"{pool}/seeds.csv", str(few), "run.yaml line 5: seeds have no example of the class 'dog'; add one")
-    refused("[bird, cat, dog]", "[bird, cat, fish]", "line 8: ask.truth has the label 'dog', which is none of the classes")
+    refused(
+        "[bird, cat, dog]", "[bird, cat, fish]", "line 8: ask.truth has the label 'dog', which is none of the classes"
+    )
     refused(f"{pool}/gold.csv", f"{pool}/seeds.csv", "line 6: gold holds /item 000, which is a seed, too")
     refused(f"{pool}/truth.csv", str(few), "the truth that the simulated crowd knows lacks /item")
     tables.write_table(pd.DataFrame({"item": ["/nowhere"], "label": ["cat"]}), str(few))

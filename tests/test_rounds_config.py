@@ -75,6 +75,6 @@ def test_any_text_gives_a_configuration_or_a_sentence(text: str) -> None:
 
 
 def test_nothing_is_built_from_hostile_yaml() -> None:
-    for text in ("run: !!python/object/apply:os.system ['false']", "[" * 5000, "a: &a [*a]", "run: 2026-99-99"):
+    for text in ("run: !!python/object/apply:os.system ['false']", "[" * 1500, "a: &a [*a]", "run: 2026-99-99"):
         with pytest.raises(InputError):
             parse_config(text)

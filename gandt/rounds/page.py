@@ -12,7 +12,8 @@ _WIDTH, _HEIGHT, _LEFT, _TOP = 720, 320, 60, 16
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:76rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{padding:.3rem .5rem;text-align:right;border-bottom:1px solid #8884}th:first-child,td:first-child{text-align:left}td{white-space:nowrap}
+th,td{padding:.3rem .5rem;text-align:right;border-bottom:1px solid #8884}th:first-child,td:first-child{text-align:left}
+td{white-space:nowrap}
 svg{width:100%;height:auto}svg text{font:13px system-ui,sans-serif;fill:currentColor}
 .grid{stroke:#8884}.span{stroke:#2563eb;stroke-width:2;opacity:.5}.curve{fill:none;stroke:#2563eb;stroke-width:2}
 .dot{fill:#2563eb}.target{stroke:#b45309;stroke-dasharray:6 4}.stop{font-weight:600}.wide{overflow-x:auto}
