@@ -132,6 +132,7 @@ def main() -> None:
         folders,
         job,
         manifest,
+        processing,
         past,
         rounds,
         select,
