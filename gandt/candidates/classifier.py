@@ -14,6 +14,7 @@ from gandt.embedding import Vectors
 _UNLABELLED = 2_000
 _PENALTY = 0.05
 _FOLDS = 10
+_PRIOR = 2  # seeds that the pool's own deviation counts as
 
 
 @rule("classifier")
@@ -64,7 +65,8 @@ def probabilities(scores: Array, own: Array) -> Array:
         The pool's.
     own : ndarray, shape (seeds,)
         The seeds', each from a regression without it: what the wanted items' scores are like. They are taken for
-            normal, their deviation shrunk towards the pool's as if by one seed more.
+            normal, their deviation shrunk towards the pool's as if by two seeds more;
+        a further one is then distributed as Student's t.
 
     Returns
     -------
@@ -77,16 +79,17 @@ def probabilities(scores: Array, own: Array) -> Array:
     regression). The share of the wanted in the pool is at most ``P(score ≥ t) / P(score ≥ t | wanted)`` for every t;
     the least of these is taken (Scott, "A rate of convergence for mixture proportion estimation", AISTATS 2015), over
     the t that at least ten items and 2 % of the wanted reach. It holds as far as the seeds are a random draw of the
-    wanted and, at the top, the pool holds hardly anything else.
+    wanted and, at the top, the pool holds hardly anything else; it errs towards too little.
     """
     count, seeds = len(scores), len(own)
     if seeds < 2:
         return np.full(count, np.nan, np.float32)
-    variance = (float(((own - own.mean()) ** 2).sum()) + float(scores.var())) / seeds
+    freedom = seeds - 1 + _PRIOR
+    variance = (float(((own - own.mean()) ** 2).sum()) + _PRIOR * float(scores.var())) / freedom
     order = np.argsort(scores, kind="stable")
-    z = (scores[order] - own.mean()) / max(np.sqrt(variance), 1e-9)
+    z = (scores[order] - own.mean()) / max(np.sqrt(variance * (1 + 1 / seeds)), 1e-9)
     reach = (count - np.arange(count)) / count
-    wanted_reach = stats.norm.sf(z)
+    wanted_reach = stats.t.sf(z, freedom)
     usable = (wanted_reach > 0.02) & (reach * count >= 10)
     share = min(1.0, float((reach[usable] / wanted_reach[usable]).min())) if usable.any() else 1 / max(count, 1)
     below = 1 - wanted_reach
