@@ -23,8 +23,6 @@ EXTRAS = {
     "heic": ["pillow-heif>=1"],
     "ray": ["ray>=2.40"],
     "sagemaker": ["sagemaker>=3"],
-    "ray": ["ray>=2.40"],
-    "sagemaker": ["sagemaker>=3"],
     "notebooks": ["jupyterlab>=4"],
     # GLAD, MACE and others; it brings transformers and nltk, so it isn't part of dev: CI installs it on its own
     "crowd-kit": ["crowd-kit>=1.4.2"],

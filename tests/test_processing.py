@@ -222,3 +222,180 @@ def test_the_exit_message_is_cut_to_what_sagemaker_takes(tmp_path: Path) -> None
     assert _end(str(tmp_path), "ü" * 2000, 1) == 1
     content = (tmp_path / "output" / "message").read_bytes()
     assert len(content) <= MESSAGE and set(content.decode()) == {"ü"}
+
+
+# ---------------------------------------------------------------- submitting
+
+
+TASK = Work(
+    "s3://bucket/images/",
+    "s3://bucket/stores/kites",
+    ("s3://bucket/seeds.csv",),
+    "s3://bucket/candidates.parquet",
+    {"model": "lite0", "column": None},
+    {"rule": "mean"},
+)
+ROLE = "arn:aws:iam::123456789012:role/gandt-ProcessingRole"
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/gandt:processing"
+
+
+def test_the_request_is_what_the_program_understands() -> None:
+    from gandt.processing import submit
+    from gandt.processing.__main__ import parse
+
+    request = submit.build_request(
+        "kites-1", TASK, image=IMAGE, role=ROLE, instances=3, subnets=["subnet-1"], security_groups=["sg-1"]
+    )
+    understood = parse(request["AppSpecification"]["ContainerArguments"])
+    assert (understood.source, understood.store) == (TASK.source, TASK.store)
+    assert (understood.model, understood.rule, understood.column) == ("lite0", "mean", None)
+    assert (understood.seeds, understood.candidates) == (["s3://bucket/seeds.csv"], TASK.candidates)
+    cluster = request["ProcessingResources"]["ClusterConfig"]
+    assert [each["InstanceType"] for each in cluster["InstancePreferences"]] == list(submit.PREFERRED)
+    assert {each["InstanceCount"] for each in cluster["InstancePreferences"]} == {3}
+    assert "InstanceType" not in cluster
+    single = submit.build_request("kites-1", TASK, image=IMAGE, role=ROLE, types=["ml.g5.xlarge"])
+    assert single["ProcessingResources"]["ClusterConfig"]["InstanceType"] == "ml.g5.xlarge"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"instances": 101}, "InstanceCount is over its limit of 100"),
+        ({"types": ["ml.p4d.24xlarge"]}, "'ml.p4d.24xlarge' is none of"),
+        ({"name": "not a name"}, "ProcessingJobName 'not a name' doesn't match"),
+        ({"task": Work("/home/me/images", "s3://bucket/store")}, "/home/me/images isn't on S3"),
+        ({"settings": {"Nonsense": 1}}, "Nonsense"),
+    ],
+)
+def test_a_wrong_request_isnt_sent(change: dict[str, Any], words: str) -> None:
+    from gandt.errors import ContractError
+    from gandt.processing import submit
+
+    given = {"name": "kites-1", "task": TASK, "image": IMAGE, "role": ROLE, **change}
+    with pytest.raises(ContractError, match="processing job") as error:
+        submit.build_request(**given)
+    assert words in str(error.value)
+
+
+def test_the_estimate_grows_with_images_and_shrinks_with_machines() -> None:
+    from gandt.processing import submit
+
+    one = submit.estimate(1_000_000, instance="ml.g5.2xlarge", megapixels=12)
+    four = submit.estimate(1_000_000, instance="ml.g5.2xlarge", megapixels=12, instances=4)
+    assert one.hours > 3.5 * four.hours
+    assert one.dollars < four.dollars < 1.3 * one.dollars  # four starts instead of one
+    # 12 megapixels take a core 33 ms: 8 cores, a million images
+    assert one.hours == pytest.approx(1_000_000 * 0.033 / 8 / 3600 + 300 / 3600, rel=0.05)
+    known = submit.estimate(3600, instance="ml.p5.4xlarge", rate=1.0, hourly=2.0)
+    assert known.dollars == pytest.approx(2 * (3600 + 300) / 3600, abs=0.01)
+    with pytest.raises(InputError, match=r"no price for ml.p5.4xlarge; give --hourly and --rate"):
+        submit.estimate(10, instance="ml.p5.4xlarge", rate=1.0)
+
+
+def test_a_type_that_the_account_has_no_quota_for_gives_way_to_the_next(s3) -> None:
+    import boto3
+
+    from gandt.errors import ServiceError
+    from gandt.processing import submit
+
+    client = boto3.client("sagemaker")
+    tried: list[list[str]] = []
+    error = {"Error": {"Code": "ResourceLimitExceeded", "Message": "the limit for ml.g6.2xlarge is 0 Instances"}}
+
+    class Poor:
+        exceptions = client.exceptions
+
+        def __init__(self, refused: int) -> None:
+            self.refused = refused
+
+        def create_processing_job(self, **request: Any) -> dict[str, str]:
+            cluster = request["ProcessingResources"]["ClusterConfig"]
+            tried.append([each["InstanceType"] for each in cluster.get("InstancePreferences", [cluster])])
+            if len(tried) <= self.refused:
+                raise client.exceptions.ClientError(error, "CreateProcessingJob")
+            return {"ProcessingJobArn": "arn"}
+
+    request = submit.build_request("kites-1", TASK, image=IMAGE, role=ROLE)
+    assert submit.submit(request, sagemaker=Poor(2)) == "arn"
+    assert [kinds[0] for kinds in tried] == list(submit.PREFERRED)
+    tried.clear()
+    with pytest.raises(ServiceError, match=r"the limit for ml.g6.2xlarge is 0"):
+        submit.submit(request, sagemaker=Poor(9))
+    assert len(tried) == 3
+    error["Error"] = {"Code": "ResourceInUse", "Message": "Job name must be unique"}
+    with pytest.raises(InputError, match="there is a processing job kites-1 already; choose another name"):
+        submit.submit(request, sagemaker=Poor(9))
+
+
+def test_submitted_and_watched(s3, monkeypatch) -> None:
+    from typer.testing import CliRunner
+
+    from gandt.cli import app
+    from gandt.cli import processing as _commands  # noqa: F401  (registered)
+
+    storage.use(storage.Access())
+    for number in range(3):
+        s3.put_object(Bucket="bucket", Key=f"images/{number}.jpg", Body=b"x")
+    command = ["processing", "submit", "s3://bucket/images/", "s3://bucket/store", "--image", IMAGE, "--role", ROLE]
+    run = CliRunner().invoke
+    shown = json.loads(run(app, [*command, "--name", "kites-1", "--dry-run", "--json"]).stdout)
+    assert shown["arn"] is None and shown["estimate"]["images"] == 3
+    sent = json.loads(run(app, [*command, "--name", "kites-1", "--instances", "2", "--json"]).stdout)
+    assert sent["arn"].endswith(":processing-job/kites-1")
+    s3.put_object(Bucket="bucket", Key="store.shards/1of1/items-1of1-00000.parquet", Body=b"x")
+    s3.put_object(Bucket="bucket", Key="store.shards/done/kites-1/1of1.json", Body=b"{}")
+    s3.put_object(Bucket="bucket", Key="store.shards/done/kites-0/1of1.json", Body=b"{}")
+    now = json.loads(run(app, ["processing", "wait", "kites-1", "--json"]).stdout)
+    assert (now["status"], now["done"], now["parts"], now["store"]) == ("Completed", 1, 1, "s3://bucket/store")
+    missing = run(app, ["processing", "status", "no-such-job"])
+    assert isinstance(missing.exception, InputError) and "no processing job 'no-such-job'" in str(missing.exception)
+    storage.use(storage.Access())
+
+
+def test_a_failed_job_is_told_with_its_exit_message(s3) -> None:
+    import boto3
+
+    from gandt.errors import ServiceError
+    from gandt.processing import submit
+
+    client = boto3.client("sagemaker")
+    request = submit.build_request("kites-1", TASK, image=IMAGE, role=ROLE)
+    submit.submit(request, sagemaker=client)
+
+    def failed(**_: Any) -> dict[str, Any]:
+        return {
+            "AppSpecification": request["AppSpecification"],
+            "ProcessingResources": request["ProcessingResources"],
+            "ProcessingJobStatus": "Failed",
+            "ExitMessage": "shard 1/1 failed: access is denied",
+        }
+
+    client.describe_processing_job = failed
+    with pytest.raises(ServiceError, match="kites-1 failed: shard 1/1 failed: access is denied"):
+        submit.wait("kites-1", sagemaker=client, s3=s3)
+
+
+def test_a_ray_cluster_gives_the_same_store(digits: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="ray isn't installed; pip install 'gandt[ray]'")
+    from gandt.embedding import embed, merge
+    from gandt.processing.on_ray import embed_on_ray
+
+    images = str(digits / "digit 0")
+    facts = embed_on_ray(Work(images, str(tmp_path / "ray")), "local", shards=2)
+    assert facts["shards"] == 2 and facts["total"] == facts["items"] == 24
+    embed(images, str(tmp_path / "one"))
+    merge([str(tmp_path / "one")], str(tmp_path / "alone"))
+    files = {path.name: path.read_bytes() for path in (tmp_path / "alone").iterdir() if not path.name.startswith(".")}
+    assert files == {p.name: p.read_bytes() for p in (tmp_path / "ray").iterdir() if not p.name.startswith(".")}
+
+
+def test_the_sdk_gets_the_same_job() -> None:
+    pytest.importorskip("sagemaker.core.processing", reason="the SDK isn't installed; pip install 'gandt[sagemaker]'")
+    from gandt.processing import sdk, submit
+
+    request = submit.build_request("kites-1", TASK, image=IMAGE, role=ROLE, instances=2)
+    made = sdk.processor(request, session=SimpleNamespace(boto_region_name="us-east-1", sagemaker_config={}))
+    assert (made.instance_count, made.instance_type) == (2, submit.PREFERRED[0])
+    assert made.entrypoint == list(submit.ENTRYPOINT) and made.image_uri == IMAGE
+    assert sdk.arguments(request) == request["AppSpecification"]["ContainerArguments"]
