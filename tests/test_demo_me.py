@@ -1,5 +1,6 @@
 """``gandt demo --me``, with a real browser in the place of the newcomer."""
 
+import contextlib
 import re
 import threading
 from pathlib import Path
@@ -17,10 +18,15 @@ def test_somebody_labels_the_demo_in_the_browser(digits: Path, tmp_path, browser
     told: list[str] = []
     results: list[DemoResult] = []
 
+    def interrupt(text: str) -> None:
+        raise KeyboardInterrupt
+
     def run() -> None:
-        me = Me(alone, browser=False, tell=told.append)
         wanted = ["digit 0", "digit 2"]
-        results.append(run_demo(str(tmp_path / "out"), seed=3, images=str(digits), labels=wanted, me=me))
+        for tell in (interrupt, told.append):  # after Ctrl-C the same command goes on
+            me = Me(alone, browser=False, tell=tell)
+            with contextlib.suppress(KeyboardInterrupt):
+                results.append(run_demo(str(tmp_path / "out"), seed=3, images=str(digits), labels=wanted, me=me))
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

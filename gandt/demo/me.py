@@ -1,5 +1,6 @@
 """``gandt demo --me``: the job runs on gandt's own service, and you are one of its workers, in your browser."""
 
+import shutil
 import threading
 import time
 import urllib.parse
@@ -13,7 +14,7 @@ from gandt.demo.crowd import AVERAGE, CAREFUL, Nature, SimulatedCrowd, Simulated
 from gandt.demo.desk import Desk
 from gandt.errors import extra
 from gandt.service.labeling import LabelingService
-from gandt.service.store import Lease, open_store
+from gandt.service.store import Lease, Store, open_store
 
 YOU = "you"
 _LINK_SECONDS = 7 * 86_400
@@ -53,7 +54,7 @@ class MyDesk(Desk):
     def _run(self, request: Mapping[str, Any], crowd: SimulatedCrowd) -> tuple[dict[str, Any], dict[str, str]]:
         name = request["LabelingJobName"]
         functions = {arn.rpartition(":")[2]: function for arn, function in self._functions.items()}
-        with closing(open_store(self.state)) as store:
+        with closing(_opened(self.state, name)) as store:
             service = LabelingService(store, functions, self.s3)
             ending = threading.Event()
             with _served(service) as address, ExitStack() as stack:
@@ -99,6 +100,17 @@ class MyDesk(Desk):
             if job.ended:
                 return pages
             time.sleep(0.2)
+
+
+def _opened(state: str, name: str) -> Store:
+    """Open the state of an interrupted run to go on with it, but not of one that had ended: its files went with S3."""
+    store = open_store(state)
+    job = store.job(name)
+    if job is None or not job.ended:
+        return store
+    store.close()
+    shutil.rmtree(state)
+    return open_store(state)
 
 
 def _work(
