@@ -65,7 +65,7 @@ def probabilities(scores: Array, own: Array) -> Array:
         The pool's.
     own : ndarray, shape (seeds,)
         The seeds', each from a regression without it: what the wanted items' scores are like. They are taken for
-            normal, their deviation shrunk towards the pool's as if by two seeds more;
+        normal, their deviation shrunk towards the pool's as if by two seeds more;
         a further one is then distributed as Student's t.
 
     Returns
