@@ -120,6 +120,7 @@ def test_every_command_has_help_with_an_example_and_json(tmp_path: Path) -> None
         job,
         manifest,
         past,
+        processing,
         rounds,
         select,
         serve,
