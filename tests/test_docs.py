@@ -25,9 +25,10 @@ def root() -> Any:
     from typer.main import get_command
 
     from gandt.cli import answers, app, aws, cluster, consensus, demo, embedding, job, manifest, serve, template  # noqa: F401
-    from gandt.cli import deploy as _deploy, processing as _processing  # noqa: F401
+    from gandt.cli import deploy as _deploy  # noqa: F401
     from gandt.cli import folders as _folders  # noqa: F401
     from gandt.cli import past as _past  # noqa: F401
+    from gandt.cli import processing as _processing  # noqa: F401
     from gandt.cli import rounds as _rounds  # noqa: F401
     from gandt.cli import select as _select  # noqa: F401
 
