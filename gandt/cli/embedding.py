@@ -29,6 +29,9 @@ def embed_command(
     check: Annotated[
         bool, typer.Option("--check", help="Compute nothing; verify that the store holds SOURCE.")
     ] = False,
+    ray: Annotated[
+        str | None, typer.Option(help="Embed on the Ray cluster at this address, a shard per node (gandt[ray]).")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Turn images into vectors; only what the store doesn't hold yet is computed.
@@ -51,6 +54,16 @@ def embed_command(
         note(f"{store} is whole and holds {source}")
         return
     options: dict[str, Any] = {"model": model, "precision": precision, "device": device, "dtype": dtype}
+    if ray is not None:
+        from gandt.processing import Work
+        from gandt.processing.on_ray import embed_on_ray
+
+        whole = embed_on_ray(Work(source, store, options={**options, "threads": threads, "column": column}), ray)
+        if json_:
+            show_json({"store": store, **whole})
+        else:
+            show_table(f"Embedding store {store}", [whole])
+        return
     result = embedding.embed(source, store, threads=threads, column=column, shard=shard, **options)
     run = result.run
     bad = result.items[result.items["status"] == "set aside"]
