@@ -309,6 +309,26 @@ def test_on_a_phone_with_fingers(browser: Any, pool: Path) -> None:
         assert page.inner_text("#go") == "Name the rest in 1 cluster"
 
 
+def test_the_rest_is_sorted_by_name_and_confirmed_by_enter(browser: Any, pool: Path) -> None:
+    with open_work(str(pool / "store"), str(pool / "out")) as work:
+        work.naming.choose(3)
+        kinds = ["red", "green", "blue"]
+        for each, name in zip(work.naming.clusters(), kinds, strict=True):
+            work.naming.strike(each.name, each.members[6:].tolist())
+            work.naming.name(each.name, name)
+        with served(work) as address, opened(browser, address) as page:
+            page.wait_for_selector("#done:not([hidden])")
+            page.click("#sort-rest")
+            for count in range(3):
+                page.wait_for_function("n => document.querySelectorAll('#list .named').length === n", arg=count)
+                page.wait_for_function("() => document.getElementById('label').placeholder.endsWith('?')")
+                press(page, "Enter")
+            page.wait_for_function("() => document.getElementById('sub').textContent.includes('least sure')")
+            press(page, "b")
+            page.wait_for_selector("#done:not([hidden])")
+        assert work.naming.counts() == {"open": 0, "named": 30, "struck": 0, "back": 6, "deleted": 0}
+
+
 def test_a_server_that_is_gone_is_told_and_nothing_is_lost(browser: Any, pool: Path) -> None:
     with open_work(str(pool / "store"), str(pool / "out")) as work:
         work.naming.choose(3)

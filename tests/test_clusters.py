@@ -16,11 +16,12 @@ from typer.testing import CliRunner
 from gandt.candidates.clusters import Clustering, cluster
 from gandt.candidates.clusters.clustering import silhouette
 from gandt.candidates.clusters.naming import Naming, clean
-from gandt.candidates.clusters.points import Points, halves_of, odd_first
+from gandt.candidates.clusters.points import Points, guesses, halves_of, odd_first
 from gandt.candidates.clusters.ward import ward
 from gandt.candidates.clusters.work import open_work
 from gandt.cli import app
 from gandt.cli import cluster as _commands  # noqa: F401  (registers it)
+from gandt.embedding import EmbeddingStore
 from gandt.errors import InputError
 from gandt.manifest import items_of
 
@@ -209,6 +210,28 @@ def test_another_cut_takes_what_is_not_named_or_deleted(work) -> None:
         naming.delete(each.name)
     with pytest.raises(InputError, match="nothing left to cut"):
         naming.choose(2)
+
+
+def test_the_rest_is_sorted_by_what_the_names_foretell(work) -> None:
+    naming, kinds, folder = work
+    points = Points(EmbeddingStore.open(str(folder / "store")), naming.clustering.rows)
+    naming.choose(3)
+    with pytest.raises(InputError, match="once two names were given"):
+        naming.sort([("x", naming.left())])
+    for each in naming.clusters():  # half of each kind is named, the rest struck out
+        naming.strike(each.name, each.members[6:].tolist())
+        naming.name(each.name, f"kind {kinds[naming.clustering.items[each.members[0]]]}")
+    groups = guesses(points, naming.given(), naming.left())
+    naming.sort(groups)
+    assert [each.guess for each in naming.clusters()] == ["kind 0", "kind 1", "kind 2", ""]
+    for each in naming.clusters()[:3]:
+        assert {f"kind {kinds[naming.clustering.items[point]]}" for point in each.members} == {each.guess}
+        naming.name(each.name, each.guess)
+    assert naming.clusters()[0].name == "sorted-1.1" and len(naming.left()) == 6
+    again = Naming(naming.clustering, str(folder))
+    pd.testing.assert_frame_equal(again.labels(), naming.labels())
+    with pytest.raises(InputError, match="not what is left to name"):
+        naming.sort(groups)
 
 
 def test_undo_takes_back_one_decision_at_a_time(work) -> None:

@@ -10,7 +10,7 @@ cluster, or *deleted*. Choosing a k cuts what is not named or deleted into clust
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,12 +46,15 @@ class Cluster:
         open, named, back or deleted.
     label : str
         The name given, empty without.
+    guess : str
+        The name that what is named already foretells, after the rest was sorted by it.
     """
 
     name: str
     members: Array
     outcome: str = "open"
     label: str = ""
+    guess: str = ""
 
 
 @dataclass
@@ -66,6 +69,7 @@ class _Now:
     k: int | None = None
     clusters: dict[str, Cluster] = field(default_factory=dict)
     seconds: float = 0.0
+    sorts: int = 0
 
 
 class Naming:
@@ -125,6 +129,27 @@ class Naming:
         if not len(self.left()):
             raise InputError("everything is named or deleted; there is nothing left to cut into clusters")
         self._decide({"do": "k", "k": k}, seconds)
+
+    def sort(self, groups: Sequence[tuple[str, Array]], seconds: float = 0.0) -> None:
+        """Put all that isn't named or deleted into groups instead of clusters, each with a guessed name.
+
+        Parameters
+        ----------
+        groups : sequence of (str, int64 array)
+            A name that was given before, or an empty one, and points; together all that is left.
+
+        Raises
+        ------
+        InputError
+            When fewer than two names were given, nothing is left, or the groups are others.
+        """
+        if len(self.names()) < 2:
+            raise InputError("the rest can be sorted by name once two names were given")
+        points = np.sort(np.concatenate([np.empty(0, np.int64), *(members for _, members in groups)]))
+        if not len(points) or not np.array_equal(points, self.left()):
+            raise InputError("the groups are not what is left to name; nothing was changed")
+        content = [{"guess": guess, "points": members.tolist()} for guess, members in groups]
+        self._decide({"do": "sort", "groups": content}, seconds)
 
     def strike(self, cluster: str, points: list[int], on: bool = True) -> None:
         """Strike points out of an open cluster (OK and KO of the recipe), or take that back.
@@ -246,6 +271,10 @@ class Naming:
         given = dict.fromkeys(event["label"] for event in self._effective() if event["do"] == "name")
         return {name: counts[name] for name in given if counts[name]}
 
+    def given(self) -> Array:
+        """Return each point's name, object (points,), empty without."""
+        return np.where(self._now.outcome == NAMED, self._now.label, "")
+
     def left(self) -> Array:
         """Return the points that a new cut would take: neither named nor deleted."""
         return np.flatnonzero(~np.isin(self._now.outcome, (NAMED, DELETED)))
@@ -289,7 +318,7 @@ class Naming:
                 "votes": named.astype(np.int64),
                 "workers": named.astype(np.int64),
                 "method": f"clusters/{self.clustering.method}",
-                # of the cut in which the cluster was, which its name begins with
+                # of the cut in which the cluster was, which its name begins with; none for what was sorted by name
                 "k": cluster.map(_cut_of).astype("Int64"),
                 "cluster": cluster,
                 "named_by": _or_none(now.by[of], outcome == OPEN),
@@ -356,13 +385,20 @@ class Naming:
     def _apply(self, event: dict[str, Any]) -> None:
         now, do = self._now, event["do"]
         now.seconds += float(event.get("seconds", 0.0))
-        if do == "k":
-            left, parts = self.left(), self.cut(int(event["k"]))
-            now.k = int(event["k"])
+        if do in ("k", "sort"):
+            left = self.left()
+            if do == "k":
+                now.k, head = int(event["k"]), str(event["k"])
+                parts = [("", members) for members in self.cut(now.k)]
+            else:
+                now.sorts, head = now.sorts + 1, f"sorted-{now.sorts + 1}"
+                parts = [(group["guess"], np.asarray(group["points"], np.int64)) for group in event["groups"]]
             now.outcome[left], now.by[left], now.at[left] = OPEN, "", ""
-            named = ((f"{now.k}.{number}", members) for number, members in enumerate(parts, 1))
-            now.clusters = {name: Cluster(name, members) for name, members in named}
-            for each in now.clusters.values():
+            new_clusters = [
+                Cluster(f"{head}.{number}", members, guess=guess) for number, (guess, members) in enumerate(parts, 1)
+            ]
+            now.clusters = {each.name: each for each in new_clusters}
+            for each in new_clusters:
                 now.cluster[each.members] = each.name
             return
         found = now.clusters[event["cluster"]]
@@ -396,7 +432,8 @@ class Naming:
 
 
 def _cut_of(name: str | None) -> int | None:
-    return int(name.split(".")[0]) if isinstance(name, str) else None
+    head = name.split(".")[0] if isinstance(name, str) else ""
+    return int(head) if head.isdigit() else None
 
 
 def _or_none(values: Array, gaps: Array) -> Array:

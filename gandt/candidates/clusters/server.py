@@ -22,7 +22,7 @@ from gandt import storage, tables
 from gandt.candidates.clusters.clustering import Clustering
 from gandt.candidates.clusters.naming import Cluster, Naming
 from gandt.candidates.clusters.pictures import SIZES, Pictures
-from gandt.candidates.clusters.points import Array, Points, odd_first, spaced
+from gandt.candidates.clusters.points import Array, Points, guesses, odd_first, spaced
 from gandt.errors import GandtError, InputError, extra
 from gandt.images import BadImageError
 
@@ -202,11 +202,17 @@ class Page:
             raise ValueError("seconds")
         if do == "undo":
             undone = naming.undo()
-            if undone["do"] == "k":
+            if undone["do"] in ("k", "sort"):
                 self._forget()
             return {"undone": {"do": undone["do"], "cluster": undone.get("cluster")}}
         if do == "k":
             naming.choose(int(content["k"]), seconds)
+            self._forget()
+            return {}
+        if do == "sort":
+            if self._points is None or len(naming.names()) < 2:
+                raise InputError("the rest can be sorted by name once two names were given")
+            naming.sort(guesses(self._points, naming.given(), naming.left()), seconds)
             self._forget()
             return {}
         cluster = content["cluster"]
@@ -245,6 +251,7 @@ class Page:
                 "struck": int(naming.struck(each.name).sum()),
                 "outcome": each.outcome,
                 "label": each.label,
+                "guess": each.guess,
                 "cover": self._cover(each),
             }
             for each in naming.clusters()

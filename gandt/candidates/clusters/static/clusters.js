@@ -181,6 +181,8 @@
       });
       at("strips").replaceChildren(...strips);
       const rest = state.left < facts.points ? "Name the rest in" : "Name these";
+      at("sort").hidden = !sortable();
+      at("sort").textContent = `Sort the ${many(state.left, "image")} left by name`;
       at("go").textContent = `${rest} ${many(cut.clusters.length, "cluster")}`;
       complain(null);
     } catch (error) {
@@ -196,6 +198,14 @@
     // what is left over is of many kinds
     k = state.counts.named ? facts.ks.at(-1) : state.k || k || facts.best;
     showCut();
+  }
+
+  // what is named already foretells where the rest belongs
+  const sortable = () => facts.splits && state.names.length > 1 && state.left > 0;
+  async function sortRest() {
+    if (!sortable() || !(await decide({ do: "sort", seconds: seconds() }))) return;
+    ahead.name = null;
+    await begin();
   }
 
   function stepK(by) {
@@ -267,18 +277,20 @@
     const out = shown.struck.size;
     const words = { open: many(it.size, "image"), named: it.label, back: "sent back", deleted: "deleted" };
     at("heading").textContent = open ? `${words.open}${out ? `, ${out} struck out` : ""}` : `${words[it.outcome]} (${many(it.size - out, "image")}${out ? `, ${out} struck out` : ""})`;
-    at("sub").textContent = open ? "Strike out what doesn't belong; the odd ones come first." : "Decided. Change opens it again.";
+    const sorted = it.guess ? `Are these ${it.guess}? Enter says yes.` : "These are the least sure of all that is left.";
+    at("sub").textContent = !open ? "Decided. Change opens it again." : `${it.name.startsWith("sorted") ? sorted : ""} Strike out what doesn't belong; the odd ones come first.`;
+    at("label").placeholder = open && it.guess ? `${it.guess}?` : "Name what these show";
     at("grid").classList.toggle("decided", !open);
     at("grid").querySelectorAll(".tile").forEach((tile, place) => {
       const struck = shown.struck.has(shown.points[place]);
       tile.setAttribute("aria-pressed", String(struck));
       tile.setAttribute("aria-label", `Image ${place + 1}${struck ? ", struck out" : ""}`);
     });
-    const near = shown.alike[0];
+    const near = it.guess || shown.alike[0];
     at("chips").replaceChildren(
       ...state.names.map(([label], place) => {
         const key = place < 9 ? String(place + 1) : place === 9 ? "0" : "";
-        const chip = make("button", { type: "button", className: "chip", title: label === near ? `${label}: most alike` : label, disabled: !open }, make("span", { textContent: label }));
+        const chip = make("button", { type: "button", className: "chip", title: label === near ? `${label}: ${it.guess ? "foretold" : "most alike"}` : label, disabled: !open }, make("span", { textContent: label }));
         if (key) chip.append(make("kbd", { textContent: key }));
         chip.classList.toggle("alike", label === near && open);
         chip.style.setProperty("--of", hue(label));
@@ -298,7 +310,7 @@
 
   function list() {
     const rows = state.clusters.map((each) => {
-      const words = { open: "not named", named: each.label, back: "sent back", deleted: "deleted" }[each.outcome];
+      const words = { open: each.guess ? `${each.guess}?` : "not named", named: each.label, back: "sent back", deleted: "deleted" }[each.outcome];
       const row = make("button", { type: "button", className: each.outcome, title: words }, make("img", { src: image(each.cover), alt: "", loading: "lazy" }), make("span", { textContent: words }), make("small", { textContent: each.size }));
       if (each.label) row.style.setProperty("--of", hue(each.label));
       if (each.name === shown.name) row.setAttribute("aria-current", "true");
@@ -363,6 +375,7 @@
   }
 
   const name = (label) => {
+    if (!label.trim() && entry()?.guess) return settle({ do: "name", label: entry().guess });
     if (!label.trim()) return complain(new Error("Type a name first, or press the number of one you gave before."));
     if (shown.struck.size === shown.points.length) return complain(new Error("Everything is struck out: send the cluster back instead."));
     return settle({ do: "name", label });
@@ -373,7 +386,7 @@
     const told = await decide({ do: "undo" });
     if (!told) return;
     ahead.name = null;
-    if (told.undone.do === "k") return state.k ? begin() : toChoose();
+    if (told.undone.do === "k" || told.undone.do === "sort") return state.k ? begin() : toChoose();
     const wanted = told.undone.cluster;
     const there = state.clusters.find((each) => each.name === wanted) || state.clusters.find((each) => each.outcome === "open");
     if (there) await show(there.name);
@@ -437,6 +450,8 @@
       }),
     );
     at("done-files").textContent = `Labels are in ${facts.labels}. What is left stands there as “relabel”: cut it anew here, or ask about it one by one with gandt manifest build.`;
+    at("sort-rest").textContent = `Sort the ${many(state.left, "image")} left by name`;
+    at("sort-rest").hidden = !sortable();
     at("again").textContent = `Cut the ${many(state.left, "image")} left anew`;
     at("again").hidden = !state.left;
   }
@@ -452,7 +467,7 @@
 
   const NAMING = {
     n: () => at("label").focus(),
-    Enter: () => at("label").focus(),
+    Enter: () => (entry()?.guess && entry().outcome === "open" ? name("") : at("label").focus()),
     x: () => toggle(current, false),
     " ": () => toggle(current, false),
     X: () => toggle(current, true),
@@ -471,11 +486,12 @@
     End: () => move(shown.points.length - 1),
     "+": () => resize(1),
     "-": () => resize(-1),
+    r: sortRest,
     "?": () => at("keys-help").click(),
   };
-  const CHOOSING = { ArrowRight: () => stepK(1), ArrowLeft: () => stepK(-1), "+": () => stepK(1), "-": () => stepK(-1), Enter: () => at("go").click() };
+  const CHOOSING = { r: sortRest, ArrowRight: () => stepK(1), ArrowLeft: () => stepK(-1), "+": () => stepK(1), "-": () => stepK(-1), Enter: () => at("go").click() };
   at("keys").append(
-    ...[["1 … 9, 0", "a name given before"], ["n or ⏎", "type a name"], ["x or space", "strike out"], ["Shift+click or X", "strike out a range"], ["← → ↑ ↓", "move"], ["z", "enlarge"], ["s", "split"], ["b", "send back"], ["d", "delete"], [". and ,", "next, previous"], ["e", "change"], ["u", "undo"], ["c", "choose k"], ["+ −", "size"]].map(([key, about]) => make("span", {}, make("kbd", { textContent: key }), ` ${about}`)),
+    ...[["1 … 9, 0", "a name given before"], ["n or ⏎", "type a name"], ["x or space", "strike out"], ["Shift+click or X", "strike out a range"], ["← → ↑ ↓", "move"], ["z", "enlarge"], ["s", "split"], ["b", "send back"], ["d", "delete"], [". and ,", "next, previous"], ["e", "change"], ["u", "undo"], ["c", "choose k"], ["r", "sort the rest by name"], ["+ −", "size"]].map(([key, about]) => make("span", {}, make("kbd", { textContent: key }), ` ${about}`)),
   );
 
   addEventListener("keydown", (event) => {
@@ -551,6 +567,8 @@
   at("undo").addEventListener("click", undo);
   at("to-choose").addEventListener("click", toChoose);
   at("again").addEventListener("click", toChoose);
+  at("sort").addEventListener("click", sortRest);
+  at("sort-rest").addEventListener("click", sortRest);
   at("look").addEventListener("click", () => state.clusters.length && show(state.clusters[0].name));
   at("fewer").addEventListener("click", () => stepK(-1));
   at("more").addEventListener("click", () => stepK(1));
