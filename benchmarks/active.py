@@ -288,10 +288,11 @@ def plot(table: pd.DataFrame, path: str, shown: tuple[str, ...]) -> None:
 def answers(points: Array, labels: Array, seeds: int, skill: float = 0.7) -> None:
     """Compare ways to spend answers of workers who are right ``skill`` of the time: accuracy by answers."""
     names = sorted(set(labels))
+    firsts = {"ranked": 1, "ranked, new ones twice": 2, "always new": 1, "always two": 2, "always three": 3}
     rows = []
     for seed in range(seeds):
         pool, test = draw(labels, seed, False)
-        for way in ("ranked", "always new", "always three"):
+        for way in ("ranked", "ranked, new ones twice", "always new", "always two", "always three"):
             rng = np.random.default_rng([seed, 5])
             given: list[tuple[str, str, str]] = []
             counts = np.zeros(len(pool), int)
@@ -300,12 +301,13 @@ def answers(points: Array, labels: Array, seeds: int, skill: float = 0.7) -> Non
                 truth = labels[pool[item]]
                 right = rng.random() < skill
                 label = truth if right else rng.choice([name for name in names if name != truth])
-                given.append((str(item), f"w{rng.integers(1_000_000) % 30}-{counts[item]}", str(label)))
+                # thirty workers, each of whom sees an item once
+                given.append((str(item), f"w{(item * 7 + counts[item] * 11) % 30}", str(label)))
                 counts[item] += 1
 
             start = choose("default", None, points[pool], 100, np.random.default_rng(seed))
             for item in start:
-                for _ in range(3 if way == "always three" else 1):
+                for _ in range(firsts[way]):
                     if len(given) < 100:
                         ask(int(item))
             while True:
@@ -324,15 +326,21 @@ def answers(points: Array, labels: Array, seeds: int, skill: float = 0.7) -> Non
                     break
                 rest = np.flatnonzero(counts == 0)
                 found = model.probabilities(points[pool[rest]])
-                if way == "ranked":
+                each = firsts[way]
+                picks = choose("default", found, points[pool[rest]], min(100, len(rest)), rng)
+                chosen = []
+                if way.startswith("ranked"):
                     new = pd.DataFrame(found, columns=names).assign(item=rest.astype(str))
                     every = pd.concat([voice, new], ignore_index=True)
                     ranking = rank_answers(table, every, consensus.labels, consensus.workers)
-                    chosen = ranking["item"].head(100).astype(int).tolist()
+                    fresh = iter(rest[picks].tolist())  # the ranking says how many are new, the strategy which
+                    for item, asks in zip(ranking["item"], ranking["ask"], strict=True):
+                        chosen += [int(item)] if asks == "another answer" else [next(fresh)] * each
+                        if len(chosen) >= 100:
+                            break
                 else:
-                    each = 3 if way == "always three" else 1
-                    picks = choose("default", found, points[pool[rest]], min(-(-100 // each), len(rest)), rng)
-                    chosen = [int(rest[pick]) for pick in picks for _ in range(each)][:100]
+                    chosen = [int(rest[pick]) for pick in picks for _ in range(each)]
+                chosen = chosen[:100]
                 for item in chosen:
                     ask(item)
     table = pd.DataFrame(rows)

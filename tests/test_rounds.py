@@ -44,7 +44,7 @@ classes: [bird, cat, dog]
 seeds: {pool}/seeds.csv
 gold: {pool}/gold.csv
 choose: {{n: 12}}
-ask: {{{ask or f"with: simulated, truth: {pool}/truth.csv, skill: 0.85"}}}
+ask: {{{ask or f"with: simulated, truth: {pool}/truth.csv, skill: 0.85, workers: 2"}}}
 stop: {{{stop}}}
 {more}
 """,

@@ -88,7 +88,7 @@ _FIELDS: dict[str, dict[str, tuple[Check, Any]]] = {
     "choose": {"strategy": (_strategy, "default"), "n": (_whole(1), 50), "relabel": (_switch, True)},
     "ask": {
         "with": (_one_of("simulated", "table", "job"), "table"),
-        "workers": (_whole(1, 9), 2),
+        "workers": (_whole(1, 9), 1),
         "most": (_whole(1, 50), 5),
         "truth": (_text, None),
         "crowd": (_whole(1), 12),
