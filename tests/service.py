@@ -73,7 +73,9 @@ def until(condition: Any, seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
-def create(live, name: str, template: str, lines: list[dict[str, Any]] | None = None, **options: Any) -> None:
+def create(
+    live, name: str, template: str, lines: list[dict[str, Any]] | None = None, wait: bool = True, **options: Any
+) -> None:
     storage.write_text(f"s3://bucket/{name}.liquid.html", template, s3=live.s3)
     if lines is not None:
         storage.write_text(
@@ -91,7 +93,7 @@ def create(live, name: str, template: str, lines: list[dict[str, Any]] | None = 
             **options,
         )
     )
-    until(lambda: live.store.states(name).get("open"))
+    until(lambda: not wait or live.store.states(name).get("open"))
 
 
 def inside(page: Any) -> Any:

@@ -75,6 +75,8 @@ function bar(done, failed, all) {
   return made;
 }
 
+const printed = (text) => Object.assign(element("pre", text), { tabIndex: 0 }); // the keyboard can scroll it
+
 const status = (text) => Object.assign(element("span", text), { className: `status ${text}` });
 
 // ------------------------------------------------------------------ all jobs
@@ -160,7 +162,7 @@ function drawJob(job) {
     "Table of workers",
   ) : element("p", "Nobody has answered yet."));
   const failed = [];
-  if (job.reason) failed.push(element("pre", job.reason));
+  if (job.reason) failed.push(printed(job.reason));
   if (job.failures.length) failed.push(table([["Object", right], ["Why", "text"]], job.failures.map((each) => [each.object, each.reason]), "Table of failed objects"));
   shown.failures.replaceChildren(...(failed.length ? failed : [element("p", "Nothing.")]));
 }
@@ -252,7 +254,7 @@ async function look() {
       drawJob(job);
       await lookBack();
       const { functions } = await call("functions");
-      const parts = Object.entries(functions).flatMap(([name, text]) => [element("h3", name), element("pre", text || "Nothing.")]);
+      const parts = Object.entries(functions).flatMap(([name, text]) => [element("h3", name), printed(text || "Nothing.")]);
       shown.console.replaceChildren(...(parts.length ? parts : [element("p", "The service runs without Lambdas.")]));
     } else {
       const listed = await call("jobs");
