@@ -257,3 +257,21 @@ def test_run_is_what_it_says(pool: Path, whole: Any) -> None:
     again = Run(config(pool, Path(whole.folder)))
     assert again.history() == whole.rounds
     assert again.session == 2
+
+
+def test_a_pool_of_seeds_alone_leaves_nothing_to_ask(pool: Path, tmp_path: Path) -> None:
+    text = config(pool, tmp_path / "run").text.replace(f"{pool}/seeds.csv", f"{pool}/truth.csv")
+    text = text.replace(f"gold: {pool}/gold.csv\n", "")
+    with pytest.raises(InputError, match="there is nothing to ask: every item of the pool is a seed, gold or a dup"):
+        run(parse_config(text))
+
+
+def test_what_an_answer_costs_comes_from_the_price_list(pool: Path, tmp_path: Path) -> None:
+    prices = {"currency": "EUR", "per_object": [[0, 0.08]], "per_task": 0.02}
+    (tmp_path / "prices.json").write_text(json.dumps(prices))
+    wanted = config(pool, tmp_path / "run", more=f"prices: {tmp_path}/prices.json", stop="money: 1")
+    result = run(wanted)
+    assert result.rounds[0]["spent"] == pytest.approx(24 * (0.02 + 0.08 / 2))
+    assert [reason.sentence for reason in result.reasons if reason.stop] == [
+        f"{result.rounds[-1]['spent']:,.2f} of 1 EUR are spent, so the budget is at its end."
+    ]

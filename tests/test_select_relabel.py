@@ -13,6 +13,7 @@ from gandt.candidates.relabel import rank_answers
 from gandt.embedding import EmbeddingStore
 from gandt.embedding.store import Record, Writer
 from gandt.errors import InputError
+from gandt.rounds.select import select
 
 
 def ranked(answers: list[tuple[str, str, str]], model: dict[str, float], **options: Any) -> pd.DataFrame:
@@ -104,3 +105,16 @@ def test_a_labelled_duplicate_speaks_for_its_group_even_if_it_is_no_representati
     assert carried[["item", "label", "carried_from"]].to_numpy().tolist() == [["/b", "cat", ""], ["/c", "cat", "/b"]]
     nothing = pd.DataFrame({"item": [], "label": []})
     assert not len(carry_labels(nothing, representatives(store)))
+
+
+def test_select_asks_each_heap_of_duplicates_once_and_none_whose_duplicate_is_labelled(tmp_path: Path) -> None:
+    contents = {"/a": "x", "/b": "x", "/c": "y", "/d": "z", "/e": "z", "/f": "w"}
+    store = store_of(tmp_path / "store", contents)
+    known = {"/b": "cat", "/c": "dog"}
+    assert set(select(store, known, 2, strategy="random")["item"]) == {"/d", "/f"}
+    with pytest.raises(InputError, match=r"2 items are left to ask \(duplicates count once\)"):
+        select(store, known, 3)
+    near = pd.DataFrame(
+        {"group": [0, 0], "item": ["/f", "/d"], "kind": ["representative", "near"], "similarity": [1, 0.95]}
+    )
+    assert select(store, known, 1, duplicates=near)["item"].tolist() == ["/f"], "/d is near it, and /e a copy of /d"

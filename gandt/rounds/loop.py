@@ -24,7 +24,7 @@ from gandt import storage
 from gandt.candidates import find_duplicates
 from gandt.candidates.carry import representatives
 from gandt.candidates.points import Points
-from gandt.candidates.relabel import ANOTHER, FIRST, rank_answers
+from gandt.candidates.relabel import ANOTHER
 from gandt.candidates.uncertainty import margin
 from gandt.consensus import Consensus, consolidate
 from gandt.cost import read_prices
@@ -34,7 +34,8 @@ from gandt.rounds.ask import Asker, asker
 from gandt.rounds.config import Config
 from gandt.rounds.head import Model, learn
 from gandt.rounds.metrics import measure_head
-from gandt.rounds.select import predict, read_known, select
+from gandt.rounds.questions import choose_questions
+from gandt.rounds.select import predict, read_known
 from gandt.rounds.stop import LEAST_NEW, Reason, contradictions, halting_bar, judge
 from gandt.tables import read_table, write_table
 
@@ -178,7 +179,7 @@ class Run:
     def history(self) -> list[dict[str, Any]]:
         """Return the metrics of the rounds that are finished."""
         found: list[dict[str, Any]] = []
-        while (path := self._round_folder(len(found)) / "metrics.json").is_file():
+        while (path := self.round_folder(len(found)) / "metrics.json").is_file():
             found.append(json.loads(path.read_text("utf-8")))
         return found
 
@@ -194,7 +195,7 @@ class Run:
         return found
 
     def _round(self, number: int, history: list[dict[str, Any]]) -> dict[str, Any]:
-        folder = self._round_folder(number)
+        folder = self.round_folder(number)
         folder.mkdir(exist_ok=True)
         inputs = folder / "inputs.json"
         if not inputs.is_file():
@@ -202,7 +203,7 @@ class Run:
             storage.write_text(str(inputs), json.dumps({**facts, "config": self.config.text}))
         earlier = self.answers(number)
         model = self.model_of(history[-1]["learned_in"]) if history else self._learn_seeds()
-        questions = self._step(folder, "questions.csv", lambda: self._choose(number, earlier, model, history))
+        questions = self._step(folder, "questions.csv", lambda: choose_questions(self, number, earlier, model))
         answers = self._step(folder, "answers.csv", lambda: self._checked(self.ask.ask(number, questions, folder)))
         every = pd.concat([earlier, answers], ignore_index=True)
         consensus = self.consensus(every)
@@ -214,7 +215,7 @@ class Run:
         learned_in, learned_from = last["learned_in"], last["learned_from"]
         if model is None or len(known) - learned_from >= self.config["learn"]["every"]:
             model, learned_in, learned_from = self.learn(known), number, len(known)
-        left = self._left(known)
+        left = self.left(known)
         metrics: dict[str, Any] = {
             "round": number,
             "session": self.session,
@@ -251,7 +252,7 @@ class Run:
             storage.write_bytes(str(folder / "model.pickle"), pickle.dumps(model))
         gold = list(self.gold)
         facts = measure_head(model, self.points.take(self.store.rows(gold)), list(self.gold.values()))
-        before = self._round_folder(number - 1) / "predictions.parquet"
+        before = self.round_folder(number - 1) / "predictions.parquet"
         if before.is_file() and new >= LEAST_NEW:
             pair = table.merge(pd.read_parquet(before), on="item", suffixes=("", "_before"))
             facts["contradictions"] = contradictions(pair["label_before"].to_numpy(), pair["label"].to_numpy())
@@ -261,7 +262,8 @@ class Run:
 
     # ------------------------------------------------------------------ pieces
 
-    def _round_folder(self, number: int) -> Path:
+    def round_folder(self, number: int) -> Path:
+        """Return the folder of a round."""
         return self.folder / f"round-{number:03}"
 
     def _step(self, folder: Path, name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
@@ -272,7 +274,7 @@ class Run:
 
     def answers(self, rounds: int) -> pd.DataFrame:
         """Return the answers of the first ``rounds`` rounds."""
-        tables = [read_table(str(self._round_folder(number) / "answers.csv")) for number in range(rounds)]
+        tables = [read_table(str(self.round_folder(number) / "answers.csv")) for number in range(rounds)]
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["item", "worker", "label"])
 
     def consensus(self, answers: pd.DataFrame) -> Consensus:
@@ -321,81 +323,17 @@ class Run:
 
     def model_of(self, number: int) -> Model | None:
         """Return the model that round ``number`` learned, learned again from the labels that it left."""
-        path = self._round_folder(number) / "labels.csv"
+        path = self.round_folder(number) / "labels.csv"
         if number < 0 or not path.is_file():
             return self._learn_seeds()
         table = read_table(str(path))
         return self.learn(self.labels(table.assign(confidence=table["confidence"].astype(float))))
 
-    def _left(self, known: dict[str, tuple[str, float]]) -> list[str]:
+    def left(self, known: dict[str, tuple[str, float]]) -> list[str]:
         """Return the items that may still be asked for the first time."""
         done = {self.stands_for.get(item, item) for item in [*known, *self.gold]}
         pool = self.stands_for[self.stands_for == self.stands_for.index].index
         return [str(item) for item in pool[~pool.isin(list(done))]]
-
-    def _choose(
-        self, number: int, earlier: pd.DataFrame, model: Model | None, history: list[dict[str, Any]]
-    ) -> pd.DataFrame:
-        """Return the round's questions: new items by the strategy, doubtful ones as far as ActiveLab ranks them."""
-        some, ask = self.config["choose"], self.config["ask"]
-        known = {item: (label, 1.0) for item, label in self.seeds.items()}
-        labels = pd.DataFrame(columns=["item", "label", "confidence", "status"])
-        if history:
-            labels = read_table(str(self._round_folder(number - 1) / "labels.csv"))
-            labels = labels.assign(confidence=labels["confidence"].astype(float))
-            known = self.labels(labels)
-        left, n = self._left(known), some["n"]
-        budget = self.config["stop"]["budget"]
-        answers_left = budget - len(earlier) if budget is not None else n * ask["workers"]
-        again = self._again(earlier, labels, known, model, left, n) if some["relabel"] and history else []
-        again = again[: max(answers_left - 1, 0)]
-        new = min(n - len(again), len(left), max(answers_left - len(again), 0) // ask["workers"])
-        first = pd.DataFrame(columns=["item", "label", "probability"])
-        if new > 0:
-            labelled = {item: label for item, (label, _) in known.items()}
-            first = select(
-                self.store,
-                labelled,
-                new,
-                strategy=some["strategy"],
-                model=model,
-                learned=model is not None or len(set(labelled.values())) > 1,
-                points=self.points,
-                duplicates=self.near,
-                leave_out=list(self.gold),
-                seed=self.config[""]["seed"] + number,
-            )
-        tables = [
-            first.assign(ask=FIRST, answers=0)[_QUESTION],
-            again_table(again, earlier.groupby("item")["worker"].nunique()),
-        ]
-        return pd.concat([table for table in tables if len(table)], ignore_index=True).astype({"answers": "int64"})
-
-    def _again(
-        self,
-        earlier: pd.DataFrame,
-        labels: pd.DataFrame,
-        known: dict[str, tuple[str, float]],
-        model: Model | None,
-        left: list[str],
-        n: int,
-    ) -> list[str]:
-        """Return the doubtful items that stand among the first ``n`` of ActiveLab's ranking."""
-        asked = labels[(labels["status"] == "relabel") & labels["item"].isin(self.stands_for.index)]
-        if model is None or not len(asked) or not left:
-            return []
-        trained = self.learn(known)
-        if trained is None:
-            return []
-        classes = list(trained.classes)
-        voice = pd.DataFrame(trained.out_of_sample, columns=classes).assign(item=list(known))
-        voice = voice[voice["item"].isin(set(earlier["item"]))]
-        new = pd.DataFrame(predict(model, self.points, self.store.rows(left)), columns=classes).assign(item=left)
-        workers = consolidate(earlier, categories=self.classes).workers
-        every = pd.concat([voice, new], ignore_index=True)
-        ranked = rank_answers(earlier, every, labels, workers, most=self.config["ask"]["most"]).head(n)
-        doubtful = set(asked["item"])
-        return [str(item) for item in ranked.loc[ranked["ask"] == ANOTHER, "item"] if item in doubtful]
 
     def _checked(self, answers: pd.DataFrame) -> pd.DataFrame:
         unknown = sorted(set(answers["label"].dropna().astype(str)) - set(self.classes))
@@ -409,15 +347,7 @@ class Run:
         return answers[["item", "worker", "label"]]
 
 
-_QUESTION = ["item", "ask", "answers", "label", "probability"]
 _HEARING = ("auto", "one-coin", "dawid-skene", "ground-truth")
-
-
-def again_table(items: list[str], counts: "pd.Series[int]") -> pd.DataFrame:
-    """Return questions for another answer about items that have so many."""
-    answers = [int(counts[item]) for item in items]
-    rows = {"item": items, "ask": ANOTHER, "answers": answers, "label": None, "probability": np.nan}
-    return pd.DataFrame(rows)[_QUESTION]
 
 
 @contextmanager
