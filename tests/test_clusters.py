@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from gandt.candidates.clusters import Clustering, cluster
 from gandt.candidates.clusters.clustering import silhouette
-from gandt.candidates.clusters.naming import Naming, clean
+from gandt.candidates.clusters.labels import clean
+from gandt.candidates.clusters.naming import Naming
 from gandt.candidates.clusters.points import Points, guesses, halves_of, odd_first
 from gandt.candidates.clusters.ward import ward
 from gandt.candidates.clusters.work import open_work

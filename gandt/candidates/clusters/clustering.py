@@ -145,7 +145,7 @@ def cluster(
     method : {"ward", "k-means", "hdbscan"}
         "ward": one tree, cut for every k. Of more than 10,000 points it is built over 5,000 parts that k-means finds.
         "k-means": mini-batch k-means, for up to eight k between the two. "hdbscan": dense regions, as many as there
-        are, the rest noise; ``k_min`` and ``k_max`` play no part.
+        are, the rest noise; ``k_min`` and ``k_max`` play no part. Of more than 10,000 points it runs over the parts.
     k_min, k_max : int
         The range of k; by default from 2 to 60, or to the number of points where they are fewer.
     seed : int
@@ -181,7 +181,7 @@ def cluster(
         sample = np.unique(np.linspace(0, count - 1, min(count, _JUDGED)).astype(np.int64))
         judged = {k: tree.cut(k)[leaf[sample]] for k in ks}
     else:
-        given = _k_means(points, k_min, highest, seed) if method == "k-means" else _hdbscan(points)
+        given = _k_means(points, k_min, highest, seed) if method == "k-means" else _hdbscan(points, seed)
         ks = tuple(given)
         sample = np.unique(np.linspace(0, count - 1, min(count, _JUDGED)).astype(np.int64))
         judged = {k: cut[sample] for k, cut in given.items()}
@@ -237,17 +237,23 @@ def pool_of(store: EmbeddingStore) -> pd.DataFrame:
 
 
 def _ward(points: Points, seed: int) -> tuple[Array, Tree]:
+    if len(points) <= DIRECT:
+        return np.arange(len(points)), ward(smoothed(points.all()))
+    leaf, centres, sizes = _parts(points, seed)
+    return leaf, ward(centres, sizes)
+
+
+def _parts(points: Points, seed: int) -> tuple[Array, Array, Array]:
+    """Cut a large pool into small parts; return each point's part, the parts' means, and how many points they have."""
     count = len(points)
-    if count <= DIRECT:
-        return np.arange(count), ward(smoothed(points.all()))
-    parts = min(PARTS, count // 2)
-    leaf = _mini_batch(points, parts, seed)
-    used, leaf, sizes = np.unique(leaf, return_inverse=True, return_counts=True)
+    used, leaf, sizes = np.unique(
+        _mini_batch(points, min(PARTS, count // 2), seed), return_inverse=True, return_counts=True
+    )
     sums = np.zeros((len(used), points.at(leaf[:1]).shape[1]), np.float64)
     for first in range(0, count, 4096):
         which = np.arange(first, min(first + 4096, count))
         np.add.at(sums, leaf[which], points.at(which))
-    return leaf, ward(sums / sizes[:, None], sizes)
+    return leaf, sums / sizes[:, None], sizes
 
 
 def _mini_batch(points: Points, k: int, seed: int) -> Array:
@@ -267,16 +273,17 @@ def _k_means(points: Points, k_min: int, k_max: int, seed: int) -> dict[int, Arr
     return {k: _by_size(_mini_batch(points, k, seed)) for k in ks}
 
 
-def _hdbscan(points: Points) -> dict[int, Array]:
+def _hdbscan(points: Points, seed: int) -> dict[int, Array]:
     with extra("local", "gandt cluster --method hdbscan"):
         from sklearn.cluster import HDBSCAN
-    everything = points.all()
-    if len(points) <= DIRECT:
-        everything = smoothed(everything)
-    found = HDBSCAN(min_cluster_size=max(5, len(points) // 500), min_samples=3, copy=True).fit_predict(everything)
+    if len(points) <= DIRECT:  # it compares everything with everything
+        leaf, everything = np.arange(len(points)), smoothed(points.all())
+    else:
+        leaf, everything, _ = _parts(points, seed)
+    found = HDBSCAN(min_cluster_size=max(5, len(everything) // 500), min_samples=3, copy=True).fit_predict(everything)
     if not (found >= 0).any():
         raise InputError("hdbscan found no dense region in this pool, only noise; take --method ward")
-    return {int(found.max()) + 1: _by_size(found.astype(np.int64))}
+    return {int(found.max()) + 1: _by_size(found[leaf].astype(np.int64))}
 
 
 def _by_size(clusters: Array) -> Array:

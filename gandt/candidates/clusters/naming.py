@@ -8,7 +8,6 @@ A point is *open* (not decided), *named*, *struck* out of a named or deleted clu
 cluster, or *deleted*. Choosing a k cuts what is not named or deleted into clusters, and opens it all again.
 """
 
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,13 +20,10 @@ import pandas as pd
 
 from gandt.candidates.clusters.clustering import NOISE, Clustering
 from gandt.candidates.clusters.journal import append_lines, read_journal
+from gandt.candidates.clusters.labels import BACK, DELETED, NAMED, OPEN, OUTCOMES, STRUCK, clean, labels_table
 from gandt.candidates.clusters.points import Array
 from gandt.errors import InputError
 
-OPEN, NAMED, STRUCK, BACK, DELETED = range(5)
-OUTCOMES = ("open", "named", "struck", "back", "deleted")
-_STATUS = ("unanswered", "confident", "relabel", "relabel", "set aside")
-NAME_LENGTH = 200
 # a way to cut a cluster in two, given its points: False for the first part, True for the second
 Halves = Callable[[Array], Array]
 
@@ -304,30 +300,9 @@ class Naming:
             ``carried_from`` (the item with the same content that was looked at).
         """
         now, of = self._now, self._of_items()
-        outcome = now.outcome[of]
-        items = self.clustering.pool["item"].to_numpy(object)
         shown = np.array(self._items, object)[of]
-        named = outcome == NAMED
-        cluster = pd.Series(_or_none(now.cluster[of], now.cluster[of] == ""))
-        return pd.DataFrame(
-            {
-                "item": items,
-                "label": _or_none(now.label[of], ~named),
-                "confidence": np.full(len(of), np.nan),
-                "status": np.array(_STATUS, object)[outcome],
-                "votes": named.astype(np.int64),
-                "workers": named.astype(np.int64),
-                "method": f"clusters/{self.clustering.method}",
-                # of the cut in which the cluster was, which its name begins with; none for what was sorted by name
-                "k": cluster.map(_cut_of).astype("Int64"),
-                "cluster": cluster,
-                "named_by": _or_none(now.by[of], outcome == OPEN),
-                "named_at": _or_none(now.at[of], outcome == OPEN),
-                "struck": outcome == STRUCK,
-                "outcome": np.array(OUTCOMES, object)[outcome],
-                "carried_from": _or_none(shown, shown == items),
-            }
-        )
+        decided = (now.outcome[of], now.label[of], now.cluster[of], now.by[of], now.at[of])
+        return labels_table(self.clustering.pool["item"].to_numpy(object), shown, self.clustering.method, *decided)
 
     # ------------------------------------------------------------------ pieces
 
@@ -431,35 +406,7 @@ class Naming:
         now.by[changed], now.at[changed] = event["by"], event["at"]
 
 
-def _cut_of(name: str | None) -> int | None:
-    head = name.split(".")[0] if isinstance(name, str) else ""
-    return int(head) if head.isdigit() else None
-
-
-def _or_none(values: Array, gaps: Array) -> Array:
-    filled = values.astype(object)
-    filled[gaps] = None
-    return filled
-
-
 def identity(clustering: Clustering) -> str:
     """Return a text that is equal for equal clusterings of one pool."""
     facts = clustering.facts
     return f"{facts['fingerprint']}/{clustering.method}/{clustering.ks[0]}-{clustering.ks[-1]}/{facts['seed']}"
-
-
-def clean(label: str) -> str:
-    """Return a label with spaces and invisible characters put in order.
-
-    Raises
-    ------
-    InputError
-        When nothing is left of it, or it is too long.
-    """
-    visible = "".join(" " if unicodedata.category(each)[0] in "CZ" else each for each in label)
-    text = unicodedata.normalize("NFC", " ".join(visible.split()))
-    if not text:
-        raise InputError("a cluster's name is empty; type one, or send the cluster back")
-    if len(text) > NAME_LENGTH:
-        raise InputError(f"a cluster's name has {len(text)} characters; {NAME_LENGTH} are the most")
-    return text
