@@ -23,7 +23,7 @@ EXTRAS = {
     "heic": ["pillow-heif>=1"],
     "ray": ["ray>=2.40"],
     "sagemaker": ["sagemaker>=3"],
-    "notebooks": ["jupyterlab>=4"],
+    "notebooks": ["jupyterlab>=4", "matplotlib>=3.9"],
     # GLAD, MACE and others; it brings transformers and nltk, so it isn't part of dev: CI installs it on its own
     "crowd-kit": ["crowd-kit>=1.4.2"],
     "bf16": ["openvino>=2025.0"],
@@ -39,6 +39,7 @@ EXTRAS["dev"] = [
     "build",
     "cfn-lint>=1.40",
     "hypothesis>=6.100",
+    "matplotlib>=3.9",
     "moto[awslambda,cloudformation,events,stepfunctions]>=5.2",
     "mypy>=1.15",
     "pandas-stubs",
