@@ -109,7 +109,8 @@ def alone(pool: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, byte
 
 def test_one_instance_and_three_with_one_killed_and_restarted_give_the_same(pool, alone, tmp_path: Path) -> None:
     many = Fleet(pool, tmp_path / "many", "s3://bucket/many")
-    victim = many.start(2, 3, pause=0.5)
+    victim = many.start(2, 3, pause=0.4)
+    running = [many.start(1, 3), many.start(3, 3)]
     place = "s3://bucket/many.shards/2of3/"
     deadline = time.monotonic() + 60
     while not any("items-" in uri for uri in storage.list_uris(place, s3=pool.s3)):
@@ -119,7 +120,7 @@ def test_one_instance_and_three_with_one_killed_and_restarted_give_the_same(pool
     victim.communicate()
     finished = sum("items-" in uri for uri in storage.list_uris(place, s3=pool.s3))
 
-    others = [ended(process) for process in [many.start(1, 3), many.start(3, 3)]]
+    others = [ended(process) for process in running]
     assert not any(each["merged"] for each in others)  # the killed one hasn't said that it is done
     assert not storage_has(pool, "s3://bucket/many/")
 
@@ -283,7 +284,7 @@ def test_the_estimate_grows_with_images_and_shrinks_with_machines() -> None:
 
     one = submit.estimate(1_000_000, instance="ml.g5.2xlarge", megapixels=12)
     four = submit.estimate(1_000_000, instance="ml.g5.2xlarge", megapixels=12, instances=4)
-    assert one.hours > 3.5 * four.hours
+    assert one.hours > 3 * four.hours
     assert one.dollars < four.dollars < 1.3 * one.dollars  # four starts instead of one
     # 12 megapixels take a core 33 ms: 8 cores, a million images
     assert one.hours == pytest.approx(1_000_000 * 0.033 / 8 / 3600 + 300 / 3600, rel=0.05)
