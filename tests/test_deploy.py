@@ -5,6 +5,7 @@ import json
 import os
 import re
 import time
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from gandt import storage, tables
+import gandt
+from gandt import jobs, storage, tables
 from gandt.deploy import Stack, bundle, steps
 from gandt.errors import InputError, ServiceError
 
@@ -321,6 +323,9 @@ def cloud(digits: Path) -> Iterator[Cloud]:
     with patch.dict(os.environ, environment), aws.account(cloud.invoke), cloud.ground_truth.open():
         cloud.put()
         yield cloud
+        with warnings.catch_warnings():  # moto's, of types that it doesn't know
+            warnings.simplefilter("ignore")
+            assert stack().delete()["kept"] == [DATA]
     storage.use(storage.Access())
 
 
@@ -341,6 +346,34 @@ def test_the_machine_runs_the_rounds_until_all_is_sure(cloud: Cloud) -> None:
     assert cloud.news()[-1] == run["message"]
     assert f"{report['confident']:,} items are labeled for sure" in run["message"]
     assert len(cloud.ground_truth.rules_met) == run["round"]  # each of EventBridge's words woke the machine once
+
+
+def test_launched_waited_for_and_consolidated_by_people(cloud: Cloud) -> None:
+    """What `gandt job create --stack gandt`, `wait`, `answers` and `consensus` do, upon the deployed stack."""
+    manifest = gandt.build_manifest(
+        sorted(cloud.truth)[:12], per_page=6, categories=["digit 0", "digit 2"], other="None of these"
+    )
+    manifest.write(f"s3://{DATA}/people.manifest", cloud.s3)
+    sagemaker = boto3.client("sagemaker")
+    prepared = jobs.prepare(
+        "people-1",
+        manifest=f"s3://{DATA}/people.manifest",
+        template="image-grid",
+        output=f"s3://{DATA}/jobs",
+        workteam=TEAM,
+        stack="gandt",
+        sagemaker=sagemaker,
+        s3=cloud.s3,
+    )
+    assert prepared.request["RoleArn"] == cloud.outputs["RoleArn"]
+    prepared.send(s3=cloud.s3)
+    status, made = jobs.create(prepared.request, sagemaker=sagemaker)
+    assert made and status.status == "InProgress"
+    cloud.ground_truth.finish("people-1")
+    status = jobs.wait("people-1", connect=lambda: sagemaker, poll=0.01)
+    answers = gandt.read_answers(f"s3://{DATA}/jobs/people-1/", s3=cloud.s3)
+    labels = gandt.consolidate(answers).labels
+    assert (status.status, len(labels), len(answers)) == ("Completed", 12, 36)
 
 
 def test_the_budget_is_never_exceeded(cloud: Cloud) -> None:
@@ -415,3 +448,23 @@ def test_the_filter_step_takes_its_store_from_s3(cloud: Cloud, tmp_path: Path) -
     found = tables.read_table(f"s3://{DATA}/rounds/filtered/candidates.parquet", s3=cloud.s3)
     assert {"keep", "discard"} >= set(found["decision"]) - {"explore"}
     assert set(found["item"]) == set(cloud.truth) - set(seeds["item"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": "../other"}, "a run's name has"),
+        ({"name": 7}, "a run's name has"),
+        ({"budget": 0}, "budget is a whole number from 1, not 0"),
+        ({"workers": True}, "workers is a whole number"),
+        ({"items": ""}, "names nothing to ask: give store and seeds, or items"),
+        ({"nonsense": 1}, "no setting 'nonsense'"),
+    ],
+)
+def test_wrong_settings_are_named(change: dict[str, Any], words: str) -> None:
+    good = {"name": "kites-1", "workteam": TEAM, "categories": ["kite"], "budget": 10, "items": "s3://b/pool.csv"}
+    assert steps.Round.read(good).name == "kites-1"
+    with pytest.raises(InputError, match=re.escape(words)):
+        steps.Round.read({**good, **change})
+    with pytest.raises(InputError, match="a run needs budget, categories, name, workteam"):
+        steps.Round.read(None)

@@ -395,8 +395,14 @@ def test_the_sdk_gets_the_same_job() -> None:
     pytest.importorskip("sagemaker.core.processing", reason="the SDK isn't installed; pip install 'gandt[sagemaker]'")
     from gandt.processing import sdk, submit
 
+    boto_session = SimpleNamespace(region_name="us-east-1")
+    session = SimpleNamespace(boto_region_name="us-east-1", sagemaker_config={}, boto_session=boto_session)
     request = submit.build_request("kites-1", TASK, image=IMAGE, role=ROLE, instances=2)
-    made = sdk.processor(request, session=SimpleNamespace(boto_region_name="us-east-1", sagemaker_config={}))
-    assert (made.instance_count, made.instance_type) == (2, submit.PREFERRED[0])
-    assert made.entrypoint == list(submit.ENTRYPOINT) and made.image_uri == IMAGE
+    made = sdk.processor(request, session=session)
+    preferred = request["ProcessingResources"]["ClusterConfig"]["InstancePreferences"]
+    assert made.instance_preferences == preferred and made.image_uri == IMAGE
+    assert made.entrypoint == list(submit.ENTRYPOINT)
     assert sdk.arguments(request) == request["AppSpecification"]["ContainerArguments"]
+    vpc = {"types": ["ml.g5.xlarge"], "subnets": ["subnet-1"], "security_groups": ["sg-1"]}
+    made = sdk.processor(submit.build_request("kites-1", TASK, image=IMAGE, role=ROLE, **vpc), session=session)
+    assert (made.instance_type, made.network_config.subnets) == ("ml.g5.xlarge", ["subnet-1"])

@@ -8,6 +8,7 @@ What the machine passes on is the run's settings and a few counts.
 import json
 import os
 import random
+import re
 import tempfile
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -110,6 +111,8 @@ class Round:
         if unknown:
             raise InputError(f"a run has no setting {unknown[0]!r}; it knows {', '.join(sorted(known))}")
         run = cls(**given)
+        if not isinstance(run.name, str) or not re.fullmatch(r"[A-Za-z0-9](-?[A-Za-z0-9]){0,49}", run.name):
+            raise InputError(f"a run's name has up to 50 letters, digits and single hyphens, unlike {run.name!r}")
         if not run.items and not (run.store and run.seeds):
             raise InputError(f"run {run.name} names nothing to ask: give store and seeds, or items")
         for name in ("budget", "workers", "per_page", "rounds"):

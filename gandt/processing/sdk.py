@@ -29,21 +29,21 @@ def processor(request: Mapping[str, Any], *, session: Any = None) -> Any:
         When the SDK isn't installed.
     """
     with extra("sagemaker", "gandt.processing.sdk"):
+        from sagemaker.core.network import NetworkConfig
         from sagemaker.core.processing import Processor
-        from sagemaker.core.shapes import NetworkConfig, VpcConfig
     cluster = request["ProcessingResources"]["ClusterConfig"]
-    first = (cluster.get("InstancePreferences") or [cluster])[0]
-    vpc = request.get("NetworkConfig", {}).get("VpcConfig")
-    network = (
-        NetworkConfig(vpc_config=VpcConfig(subnets=vpc["Subnets"], security_group_ids=vpc["SecurityGroupIds"]))
-        if vpc
-        else None
+    preferences = cluster.get("InstancePreferences")
+    kind = (
+        {"instance_preferences": preferences}
+        if preferences
+        else {"instance_type": cluster["InstanceType"], "instance_count": cluster["InstanceCount"]}
     )
+    vpc = request.get("NetworkConfig", {}).get("VpcConfig")
+    network = NetworkConfig(subnets=vpc["Subnets"], security_group_ids=vpc["SecurityGroupIds"]) if vpc else None
     return Processor(
+        **kind,
         role=request["RoleArn"],
         image_uri=request["AppSpecification"]["ImageUri"],
-        instance_count=first["InstanceCount"],
-        instance_type=first["InstanceType"],
         entrypoint=request["AppSpecification"]["ContainerEntrypoint"],
         volume_size_in_gb=cluster["VolumeSizeInGB"],
         volume_kms_key=cluster.get("VolumeKmsKeyId"),
