@@ -23,7 +23,7 @@ lint: $(VENV)/dev.stamp
 ci-environment: $(VENV)/ci.stamp
 
 $(VENV)/ci.stamp: $(VENV)/dev.stamp
-	$(PIP) torch openvino crowd-kit pillow-heif
+	$(PIP) torch openvino crowd-kit pillow-heif ray
 	@touch $@
 
 $(VENV)/bin/python:

@@ -1,4 +1,4 @@
-"""Where the files that gandt ships (templates, Lambdas) lie: beside the package in a checkout, inside it in a wheel."""
+"""Where the files that gandt ships (templates, Lambdas, infra) lie: beside the package in a checkout, inside it in a wheel."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def folder(name: str) -> Path:
-    """Return the folder ``name`` (``"templates"`` or ``"lambdas"``).
+    """Return the folder ``name`` (``"templates"``, ``"lambdas"`` or ``"infra"``).
 
     Raises
     ------
