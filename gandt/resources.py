@@ -1,4 +1,4 @@
-"""Where the files that gandt ships (templates, Lambdas, infra) lie: beside the package in a checkout, inside it in a wheel."""
+"""Where what gandt ships (templates, Lambdas, infra) lies: beside the package in a checkout, inside it in a wheel."""
 
 from pathlib import Path
 
