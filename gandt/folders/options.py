@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,7 @@ def write_options(options: Options, path: Path) -> None:
     storage.write_text(str(path), json.dumps(dataclasses.asdict(options), indent=2) + "\n")
 
 
+@lru_cache(maxsize=16)
 def classifier_named(name: str) -> str:
     """Return the full name of a classifier of scikit-learn, from ``RandomForest`` or ``RandomForestClassifier``.
 

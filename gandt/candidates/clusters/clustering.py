@@ -9,6 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ METHODS = ("ward", "k-means", "hdbscan")
 DIRECT = 10_000  # points beyond which Ward's tree is built over this many parts of the pool, 400 MB
 PARTS = 5_000
 NOISE = -1
+_MANY = 1_000_000
 _JUDGED = 2_000  # points that silhouettes are taken from
 
 
@@ -259,12 +261,15 @@ def _parts(points: Points, seed: int) -> tuple[Array, Array, Array]:
 def _mini_batch(points: Points, k: int, seed: int) -> Array:
     with extra("local", "k-means over a large pool"):
         from sklearn.cluster import MiniBatchKMeans
+        from threadpoolctl import threadpool_limits  # scikit-learn needs it itself
     everything = points.all()
     size = min(1024 if k <= 256 else 4096, len(points))
     model = MiniBatchKMeans(
         k, batch_size=size, n_init=1, random_state=seed, init_size=min(3 * max(size, k), len(points))
     )
-    found: Array = model.fit(everything).predict(everything).astype(np.int64)
+    # in small problems threads mostly wait for each other
+    with threadpool_limits(1) if len(points) * k < _MANY else nullcontext():
+        found: Array = model.fit(everything).predict(everything).astype(np.int64)
     return found
 
 
