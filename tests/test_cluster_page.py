@@ -1,8 +1,10 @@
 """The page of ``gandt cluster``: its port's safety, and a reader's session in a real browser."""
 
 import http.client
+import io
 import json
 import re
+import tarfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +17,10 @@ from PIL import Image
 from pooled import make_store
 
 from gandt.candidates.clusters.naming import Naming
+from gandt.candidates.clusters.pictures import Pictures
 from gandt.candidates.clusters.server import Page, listen, make_server, secret
 from gandt.candidates.clusters.work import Work, open_work
-from gandt.errors import InputError
+from gandt.errors import InputError, StorageError
 
 COLORS = {"0": "crimson", "1": "seagreen", "2": "royalblue"}
 
@@ -133,6 +136,17 @@ def test_pictures_are_copies_and_what_is_none_says_so(client: tuple[Client, Work
     Path(items[2]).unlink()
     assert get(page, "/image/small/1").status == get(page, "/image/small/2").status == 404
     assert get(page, "/image/original/0").status == get(page, "/image/small/36").status == 404
+
+
+def test_pictures_out_of_a_tar_shard(tmp_path: Path) -> None:
+    Image.new("RGB", (50, 30), "teal").save(tmp_path / "1.png")
+    with tarfile.open(tmp_path / "shard.tar", "w") as shard:
+        shard.add(tmp_path / "1.png", "1.png")
+    pictures = Pictures([f"{tmp_path}/shard.tar#1.png", f"{tmp_path}/shard.tar#2.png"])
+    with Image.open(io.BytesIO(pictures.get(0, "small"))) as copy:
+        assert copy.size == (50, 30)
+    with pytest.raises(StorageError, match="holds it no more"):
+        pictures.get(1, "small")
 
 
 def test_labels_are_written_as_answers_come(client: tuple[Client, Work]) -> None:
@@ -327,6 +341,20 @@ def test_the_rest_is_sorted_by_name_and_confirmed_by_enter(browser: Any, pool: P
             press(page, "b")
             page.wait_for_selector("#done:not([hidden])")
         assert work.naming.counts() == {"open": 0, "named": 30, "struck": 0, "back": 6, "deleted": 0}
+
+
+def test_what_is_no_picture_stands_by_its_name(browser: Any, tmp_path: Path) -> None:
+    make_store(tmp_path / "store", kinds=3, each=4, base="wine")
+    with (
+        open_work(str(tmp_path / "store"), str(tmp_path / "out")) as work,
+        served(work) as address,
+        opened(browser, address) as page,
+    ):
+        page.wait_for_selector(".strip span")
+        assert re.search(r"\d-\d{3}\.png", page.inner_text("#strips"))
+        press(page, "Enter")
+        page.wait_for_selector(".tile.gone")
+        assert re.search(r"\d-\d{3}\.png", page.inner_text("#grid"))
 
 
 def test_a_server_that_is_gone_is_told_and_nothing_is_lost(browser: Any, pool: Path) -> None:

@@ -146,7 +146,11 @@ class Page:
         self._allowed(request)
         with self._lock:
             parts = self.naming.cut(request.path_params["k"])
-        clusters = [{"size": len(members), "sample": spaced(members, SAMPLE).tolist()} for members in parts]
+        clusters = []
+        for members in parts:
+            sample = spaced(members, SAMPLE).tolist()
+            names = [self._items[point].rsplit("/", 1)[-1] for point in sample]
+            clusters.append({"size": len(members), "sample": sample, "items": names})
         return JSONResponse({"k": request.path_params["k"], "clusters": clusters}, headers=_COMMON)
 
     def _cluster(self, request: Request) -> Response:

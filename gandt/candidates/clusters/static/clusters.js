@@ -176,7 +176,12 @@
       const cut = await ask(`/api/cut/${k}`);
       if (mine !== asked) return;
       const strips = cut.clusters.map((each) => {
-        const pictures = each.sample.map((point) => make("img", { src: image(point), alt: "", loading: "lazy", decoding: "async" }));
+        const pictures = each.sample.map((point, place) => {
+          const picture = make("img", { src: image(point), alt: "", loading: "lazy", decoding: "async" });
+          // what is no picture (a table's row, a text) stands by its name
+          picture.addEventListener("error", () => picture.replaceWith(make("span", { textContent: each.items[place], title: each.items[place] })));
+          return picture;
+        });
         return make("section", { className: "strip" }, make("h2", { textContent: many(each.size, "image") }), make("div", {}, ...pictures));
       });
       at("strips").replaceChildren(...strips);
@@ -308,10 +313,16 @@
     head();
   }
 
+  function cover(each) {
+    const picture = make("img", { src: image(each.cover), alt: "", loading: "lazy" });
+    picture.addEventListener("error", () => (picture.style.visibility = "hidden"));
+    return picture;
+  }
+
   function list() {
     const rows = state.clusters.map((each) => {
       const words = { open: each.guess ? `${each.guess}?` : "not named", named: each.label, back: "sent back", deleted: "deleted" }[each.outcome];
-      const row = make("button", { type: "button", className: each.outcome, title: words }, make("img", { src: image(each.cover), alt: "", loading: "lazy" }), make("span", { textContent: words }), make("small", { textContent: each.size }));
+      const row = make("button", { type: "button", className: each.outcome, title: words }, cover(each), make("span", { textContent: words }), make("small", { textContent: each.size }));
       if (each.label) row.style.setProperty("--of", hue(each.label));
       if (each.name === shown.name) row.setAttribute("aria-current", "true");
       row.addEventListener("click", () => show(each.name));
