@@ -68,7 +68,7 @@ def test_silhouette_is_scikit_learns() -> None:
     cut[:1] = 6  # alone in its cluster
     found = silhouette(points, {7: cut, 1: np.zeros(60, int)})
     assert found[7] == pytest.approx(silhouette_score(points, cut), abs=1e-4)
-    assert np.isnan(found[1])
+    assert 1 not in found  # a single cluster has none
 
 
 @pytest.mark.parametrize("method", ["ward", "k-means", "hdbscan"])
@@ -388,6 +388,15 @@ def test_decisions_are_not_mixed_with_another_pool(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a local folder"), open_work(store, "s3://bucket/out"):
         pass
     assert not (tmp_path / "s3:").exists()
+
+
+def test_two_images_and_a_single_cluster(tmp_path: Path) -> None:
+    make_store(tmp_path / "store", kinds=2, each=1)
+    command = ["cluster", str(tmp_path / "store"), "--out", str(tmp_path / "out"), "--k-min", "1", "--json"]
+    run = CliRunner().invoke(app, command)
+    facts = json.loads(run.stdout)
+    assert (facts["k_from"], facts["k_to"]) == (1, 2)
+    json.loads((tmp_path / "out" / "clusters.json").read_text(), parse_constant=pytest.fail)
 
 
 def test_clusters_on_disk_that_are_damaged(tmp_path: Path) -> None:

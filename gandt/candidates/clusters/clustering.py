@@ -194,7 +194,7 @@ def cluster(
 
 
 def silhouette(points: Array, cuts: dict[int, Array]) -> dict[int, float]:
-    """Return for each k the mean silhouette of the points outside noise (Rousseeuw, 1987), NaN for a single cluster.
+    """Return for each k the mean silhouette of the points outside noise (Rousseeuw, 1987); none for a single cluster.
 
     Parameters
     ----------
@@ -205,12 +205,11 @@ def silhouette(points: Array, cuts: dict[int, Array]) -> dict[int, float]:
     squares = np.einsum("ij,ij->i", points, points)
     distances = np.sqrt(np.maximum(squares[:, None] + squares - 2 * points @ points.T, 0))
     np.fill_diagonal(distances, 0)
-    found = {}
+    found: dict[int, float] = {}
     for k, given in cuts.items():
         inside = np.flatnonzero(given >= 0)
         names, mine, sizes = np.unique(given[inside], return_inverse=True, return_counts=True)
         if len(names) < 2:
-            found[k] = float("nan")
             continue
         order = np.argsort(mine, kind="stable")
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])

@@ -132,7 +132,7 @@ class Page:
             "method": clustering.method,
             "ks": list(clustering.ks),
             "best": clustering.best,
-            "silhouettes": [[k, round(value, 4)] for k, value in clustering.silhouettes.items() if value == value],
+            "silhouettes": [[k, round(value, 4)] for k, value in clustering.silhouettes.items()],
             "tree": top_of_tree(clustering),
             "items": len(clustering.pool),
             "points": clustering.points,

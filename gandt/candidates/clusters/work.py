@@ -40,7 +40,7 @@ class Work:
             "k_from": clustering.ks[0],
             "k_to": clustering.ks[-1],
             "best_k": clustering.best,
-            "silhouette": round(clustering.silhouettes[clustering.best], 4),
+            "silhouette": clustering.silhouettes.get(clustering.best),
             "named": counts["named"],
             "to_ask": counts["struck"] + counts["back"],
             "deleted": counts["deleted"],

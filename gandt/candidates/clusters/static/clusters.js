@@ -169,7 +169,7 @@
     const value = known.has(k) ? `Silhouette ${known.get(k).toFixed(3)}` : "";
     const best = known.size ? `It is highest at ${facts.best}` : "";
     const grain = known.size && known.get(facts.best) < 0.1 ? ", but low everywhere: trust your eyes" : "; it is advice, trust your eyes";
-    at("advice").textContent = [value, best && best + grain].filter(Boolean).join(". ") + ".";
+    at("advice").textContent = [value, best && best + grain].filter(Boolean).map((sentence) => `${sentence}. `).join("");
     markCut();
     const mine = ++asked;
     try {
