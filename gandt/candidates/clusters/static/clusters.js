@@ -170,6 +170,10 @@
     const best = known.size ? `It is highest at ${facts.best}` : "";
     const grain = known.size && known.get(facts.best) < 0.1 ? ", but low everywhere: trust your eyes" : "; it is advice, trust your eyes";
     at("advice").textContent = [value, best && best + grain].filter(Boolean).map((sentence) => `${sentence}. `).join("");
+    if (ks.length === 1) {
+      ["k", "fewer", "more"].forEach((id) => (at(id).hidden = true));
+      at("advice").textContent = `${facts.method} found this many; what lies between them comes last, as one cluster.`;
+    }
     markCut();
     const mine = ++asked;
     try {
