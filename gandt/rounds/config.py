@@ -182,7 +182,7 @@ def parse_config(text: str, path: str = "the configuration") -> Config:
         raise InputError(f"{path}{where}: this isn't YAML: {problem}") from error
     except (ValueError, RecursionError, OverflowError) as error:  # dates such as 2026-99-99; thousands of brackets
         raise InputError(f"{path}: this can't be read as YAML: {str(error).splitlines()[0]}") from error
-    if not isinstance(given, dict):
+    if not isinstance(given, dict) or not isinstance(root, yaml.MappingNode):
         raise InputError(f"{path}: a configuration is a list of NAME: VALUE; see docs/rounds.md for one")
     lines: dict[str, int] = {}
     _walk(root, path, lines)
