@@ -29,15 +29,12 @@ def arn(name: str) -> str:
 
 @contextmanager
 def running(state: str) -> Iterator[Any]:
-    """Serve our own Lambdas, named LabelingFunction-pre and -post, on an S3 with the bucket ``bucket``."""
+    """Serve our own Lambdas, named [gandt-]LabelingFunction-pre and -post, on an S3 with the bucket ``bucket``."""
     with embedded_s3("bucket") as (s3, environment):
         functions: Mapping[str, LocalFunction] = {
-            f"LabelingFunction-{kind}": LocalFunction(
-                f"LabelingFunction-{kind}",
-                str(resources.folder("lambdas") / f"{kind}_annotation" / "handler.py"),
-                environment=environment,
-            )
-            for kind in ("pre", "post")
+            name: LocalFunction(name, path, environment=environment)
+            for own, path in resources.lambda_files().items()
+            for name in (own, own.removeprefix("gandt-"))
         }
         store = open_store(state)
         service = LabelingService(store, functions, s3)

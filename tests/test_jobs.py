@@ -14,7 +14,7 @@ from PIL import Image
 from service import MEMBERS, running, until
 from typer.testing import CliRunner
 
-from gandt import jobs, storage
+from gandt import jobs, storage, templates
 from gandt.cli import app
 from gandt.cli import consensus as _plan  # noqa: F401  (registers it)
 from gandt.cli import job as _commands  # noqa: F401  (registers them)
@@ -179,6 +179,23 @@ def test_images_that_a_local_manifest_names_go_up_with_it(live, gandt, tmp_path:
     manifest.write_text('{"source-ref": "gone.png"}\n')
     with pytest.raises(InputError, match=r"names gone\.png, which is neither"):
         raise gandt("create", "Absent", *words)[1]
+
+
+def test_gandts_own_templates_bring_its_lambdas_and_others_are_not_shown_empty(live, gandt, tmp_path: Path) -> None:
+    words = files(tmp_path)
+    words[3] = "text"
+    page = ["--set", "TaskTitle=Own", "--workteam", "Friends"]
+    (tmp_path / "texts.manifest").write_text('{"source": "text", "labels": ["a", "b"]}\n')
+    assert gandt("create", "Own", *words, *page)[1]["made"]
+    task = live.sagemaker.describe_labeling_job(LabelingJobName="Own")["HumanTaskConfig"]
+    assert task["PreHumanTaskLambdaArn"].endswith(":function:gandt-LabelingFunction-pre")
+    consolidation = task["AnnotationConsolidationConfig"]["AnnotationConsolidationLambdaArn"]
+    assert consolidation.endswith(":function:gandt-LabelingFunction-post")
+    (tmp_path / "changed.liquid.html").write_text(templates.read("text"))
+    words[3] = str(tmp_path / "changed.liquid.html")
+    with pytest.raises(ContractError, match=r"no task\.input\.items, and the template needs it; .* with --pre"):
+        raise gandt("create", "Empty", *words, *page)[1]
+    assert gandt("create", "Full", *words, *page, "--pre", "LabelingFunction-pre")[1]["made"]
 
 
 def test_at_home_the_outputs_bucket_is_made(live, gandt, tmp_path: Path) -> None:

@@ -8,14 +8,13 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import pandas as pd
-
 from gandt import manifest as manifests
-from gandt import storage, templates
+from gandt import resources, storage, templates
 from gandt.errors import ContractError, InputError
 from gandt.jobs.client import asked
 from gandt.jobs.request import build_request, check_request, merged, refuse_public
@@ -100,8 +99,8 @@ def prepare(
     stack : str, optional
         CloudFormation stack of gandt's backend, for the role and the Lambdas that aren't given.
     local : bool
-        The job goes to a gandt serve, which needs no role and has no account; if its S3 is on this machine, the
-        output's bucket is made.
+        The job goes to a gandt serve, which needs no role, has no account, and brings gandt's Lambdas, which gandt's
+        own templates then use by default; if its S3 is on this machine, the output's bucket is made.
     check : bool
         Read manifest and template and refuse what Ground Truth would.
     upload : bool
@@ -127,6 +126,9 @@ def prepare(
         given = {**_stack(stack, region), **{key: value for key, value in given.items() if value}}
     elif local and not role:
         given["role"] = f"arn:aws:iam::{_LOCAL_ACCOUNT}:role/gandt"
+    if local and template is not None and templates.is_own(template):
+        given["pre_lambda"] = given["pre_lambda"] or resources.PRE_ANNOTATION
+        given["post_lambda"] = given["post_lambda"] or resources.POST_ANNOTATION
     if not given["role"]:
         raise InputError("a labeling job needs a role: give --role NAME, or --stack with the stack of gandt's backend")
     for key, value in given.items():
@@ -284,14 +286,16 @@ def _moved(line: dict[str, Any], where: Mapping[str, str]) -> dict[str, Any]:
 # ---------------------------------------------------------------- checks
 
 
-def _checked(uri: str, prepared: Prepared, attribute: str, s3: Any) -> pd.DataFrame:
-    """Check a manifest in its final form, on S3 or still here."""
+@contextmanager
+def _readable(uri: str, prepared: Prepared) -> Iterator[str]:
+    """Give a place where a manifest can be read in its final form: on S3, or still here."""
     if uri not in prepared.files:
-        return manifests.check_manifest(uri, label_attribute=attribute, s3=s3)
+        yield uri
+        return
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "a.manifest"
         place.write_bytes(prepared.files[uri])
-        return manifests.check_manifest(str(place), label_attribute=attribute, s3=s3)
+        yield str(place)
 
 
 def _check(prepared: Prepared, manifest: str | None, template: str | None, s3: Any, upload: bool) -> None:
@@ -299,17 +303,24 @@ def _check(prepared: Prepared, manifest: str | None, template: str | None, s3: A
     request = prepared.request
     source = request["InputConfig"]["DataSource"].get("S3DataSource", {}).get("ManifestS3Uri")
     errors: list[str] = []
-    if manifest is not None and source is not None and (upload or storage.is_s3(manifest)):
-        table = _checked(source, prepared, request["LabelAttributeName"], s3)
-        for row in table[table["severity"] != "note"].to_dict("records"):
-            where = f"{manifest}, line {row['line']}" if row["line"] else manifest
-            (errors if row["severity"] == "error" else prepared.warnings).append(f"{where}: {row['problem']}")
-    if template is not None:
-        uri = request["HumanTaskConfig"]["UiConfig"].get("UiTemplateS3Uri", template)
-        text = prepared.files[uri].decode() if uri in prepared.files else templates.read(uri, s3=s3)
-        for problem in templates.check(text):
-            where = f"{template}, line {problem.line}" if problem.line else template
-            (errors if problem.level == "error" else prepared.warnings).append(f"{where}: {problem.message}")
+    final = manifest is not None and source is not None and (upload or storage.is_s3(manifest))
+    with _readable(source, prepared) if final else nullcontext() as place:
+        if place is not None:
+            table = manifests.check_manifest(place, label_attribute=request["LabelAttributeName"], s3=s3)
+            for row in table[table["severity"] != "note"].to_dict("records"):
+                where = f"{manifest}, line {row['line']}" if row["line"] else manifest
+                (errors if row["severity"] == "error" else prepared.warnings).append(f"{where}: {row['problem']}")
+        if template is not None:
+            uri = request["HumanTaskConfig"]["UiConfig"].get("UiTemplateS3Uri", template)
+            text = prepared.files[uri].decode() if uri in prepared.files else templates.read(uri, s3=s3)
+            # without a pre-annotation Lambda the lines are what the template gets; what another's makes isn't known
+            alone = "PreHumanTaskLambdaArn" not in request["HumanTaskConfig"] and not errors
+            inputs = templates.manifest_inputs(place, as_it_is=True, s3=s3) if alone and place is not None else ()
+            for problem in templates.check(text, inputs=inputs):
+                where = f"{template}, line {problem.line}" if problem.line else template
+                hint = "; the pre-annotation Lambda makes it: name one with --pre" if problem.rule == "input" else ""
+                told = f"{where}: {problem.message}{hint}"
+                (errors if problem.level == "error" else prepared.warnings).append(told)
     if errors:
         more = f" (and {len(errors) - 3:,} more)" if len(errors) > 3 else ""
         raise ContractError(

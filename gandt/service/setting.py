@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gandt import storage
+from gandt import resources, storage
 from gandt.errors import InputError
 from gandt.service.functions import Function, LocalFunction, RemoteFunction
 from gandt.service.labeling import LabelingService
@@ -33,7 +33,8 @@ class Setting:
     s3_port : int
         Port of the embedded one; 0 takes any free one.
     functions : sequence of str
-        Lambdas, each ``NAME=FILE.py:HANDLER``; ``:HANDLER`` may be left out for ``lambda_handler``.
+        Lambdas, each ``NAME=FILE.py:HANDLER``; ``:HANDLER`` may be left out for ``lambda_handler``. gandt's own are
+        there without being named.
     memory, seconds : int, float
         Limits of each of them: MiB of address space, seconds of one call.
     webhook : str, optional
@@ -91,8 +92,9 @@ def service_in(state: str, store: Store, setting: Setting) -> Iterator[tuple[Lab
                 f"--s3 {endpoint!r} is none of embedded, aws, or an address such as https://s3.example.org"
             )
         known = {}
-        for text in setting.functions:
-            name, path, handler = parse_function(text)
+        given = {name: (path, "lambda_handler") for name, path in resources.lambda_files().items()}
+        given |= {name: (path, handler) for name, path, handler in map(parse_function, setting.functions)}
+        for name, (path, handler) in given.items():
             log = str(Path(state) / "logs" / f"{Path(name).name}.log")
             function = LocalFunction(
                 name, path, handler, environment=environment, seconds=setting.seconds, memory=setting.memory, log=log
