@@ -86,10 +86,10 @@ class Database:
             file.touch(mode=0o600)  # answers and the signing key are nobody else's
         self._lock, self._syncing = threading.RLock(), threading.Lock()
         self._commits = self._synced = 0
+        self._db = sqlite3.connect(file, check_same_thread=False, isolation_level=None, timeout=30)
+        self._db.row_factory = sqlite3.Row
         try:
             # with synchronous=NORMAL a commit doesn't sync the log; _sync does, for all that wait
-            self._db = sqlite3.connect(file, check_same_thread=False, isolation_level=None, timeout=30)
-            self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -98,7 +98,11 @@ class Database:
                 raise InputError(f"{file} was made by another version of gandt; give another folder with --state")
             self._db.executescript(f"BEGIN IMMEDIATE; {_TABLES} {TABLE} PRAGMA user_version={VERSION}; COMMIT;")
         except sqlite3.DatabaseError as error:
+            self._db.close()
             raise InputError(f"{file} is no state of gandt's ({error}); give another folder with --state") from error
+        except BaseException:
+            self._db.close()
+            raise
         self._log = os.open(f"{file}-wal", os.O_RDONLY)
         self._sync()
 
