@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gandt import storage
@@ -174,6 +174,7 @@ ANY = st.recursive(
 )
 
 
+@example(task="ImageMultiClass", forms=[{"label": {"label": ""}}])
 @settings(max_examples=60, deadline=None)
 @given(task=st.sampled_from(sorted(builtin.TASKS)), forms=st.lists(ANY, min_size=1, max_size=3))
 def test_whatever_workers_send_an_object_gets_a_label_or_none(task: str, forms: list[Any]) -> None:

@@ -225,7 +225,9 @@ def _consolidated(rows: Sequence[tuple[str, str, str]], classes: Sequence[str]) 
         return
     table = pd.DataFrame(rows, columns=["item", "worker", "label"])
     found = consolidate(table, method="ground-truth", categories=classes, correlation=0.0)
-    for item, label, confidence in found.labels[["item", "label", "confidence"]].itertuples(index=False):
+    # an empty string isn't an answer: an object that got nothing else has no label
+    answered = found.labels[found.labels["label"].notna()]
+    for item, label, confidence in answered[["item", "label", "confidence"]].itertuples(index=False):
         yield str(item), str(label), round(min(_MOST, float(confidence)), 2)
 
 
