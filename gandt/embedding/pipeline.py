@@ -1,6 +1,6 @@
 """Images to vectors: read, decode, run the model, write; overlapped, in order, and in bounded memory.
 
-On a CPU each thread takes one image all the way from bytes to vector, so that the cores never wait for one another.
+On a CPU each thread takes a few images all the way from bytes to vector, so that the cores never wait for one another.
 A model that wants batches (a GPU) gets them from threads that decode ahead.
 """
 
@@ -28,6 +28,7 @@ from gandt.images import BadImageError, Picture, decode
 from gandt.progress import Meter
 
 PART = 1024  # items per part: what a kill can cost
+_GROUP = 16  # images that a thread decodes, then runs: each step finds its own code and data in the cache
 _REFUSALS = 20
 _S3_READERS = 32  # S3 answers slowly, but to many at once
 
@@ -271,8 +272,14 @@ def _embed(
     start, start_cpu = time.perf_counter(), time.process_time()
     remote = bool(todo) and storage.is_s3(todo[0].item)
     if model.batch == 1 and not remote:
-        whole_way = ordered_map(lambda entry: infer([open_picture(read(entry))]), todo, threads, 4 * threads)
-        done = (work for batch in whole_way for work in batch)
+
+        def whole_way(entries: list[sources.Listed]) -> list[_Work]:
+            opened = [open_picture(read(entry)) for entry in entries]
+            return [infer([work])[0] for work in opened]
+
+        size = min(_GROUP, -(-len(todo) // (4 * threads)))
+        groups = ordered_map(whole_way, _batches(todo, max(1, size)), threads, 4 * threads)
+        done = (work for group in groups for work in group)
     else:
         readers = _S3_READERS if remote else 2
         reads = ordered_map(read, todo, readers, 2 * max(threads, readers))
