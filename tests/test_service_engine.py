@@ -213,7 +213,15 @@ def test_a_worker_who_answers_twice_is_refused(s3) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "holds no data object"), ("{}\n", "neither source nor source-ref"), ('{"source": 1\n', "line 1 isn't JSON")],
+    [
+        ("", "holds no data object"),
+        ("{}\n", "neither source nor source-ref"),
+        ('{"source": 1\n', "line 1 isn't JSON"),
+        ('{"source": ["a"]}\n', "line 1 has a source that is no text"),
+        ('{"source": "a", "share": NaN}\n', "line 1 isn't JSON"),
+        ('{"source": "\\ud800"}\n', "line 1 isn't JSON"),
+        ('{"source": ' + "[" * 100_000, "line 1 isn't JSON"),
+    ],
 )
 def test_a_broken_manifest_is_refused_by_its_line(s3, text: str, message: str) -> None:
     launch(s3, [{"source": "a"}])

@@ -3,6 +3,7 @@
 import base64
 import http.server
 import json
+import shutil
 import threading
 import urllib.parse
 from collections.abc import Callable
@@ -129,6 +130,61 @@ def test_what_is_printed_is_kept_in_a_log(tmp_path: Path) -> None:
             function.invoke(text)
             assert function.console(6).endswith(text[-5:] + "\n")
     assert log.read_text() == "first\nsecond\n"
+
+
+def test_what_other_runtimes_give_is_there(make: Make) -> None:
+    names = ("AWS_REGION", "AWS_DEFAULT_REGION", "LAMBDA_TASK_ROOT", "_HANDLER", "AWS_LAMBDA_FUNCTION_VERSION", "TZ")
+    function = make(f"return [os.environ[name] for name in {names}]", environment={"AWS_DEFAULT_REGION": "eu-west-1"})
+    folder = str(Path(function.path).parent)
+    assert function.invoke({}) == ["eu-west-1", "eu-west-1", folder, "function0.lambda_handler", "$LATEST", "UTC"]
+
+
+def test_decimals_are_numbers_as_in_lambda(make: Make) -> None:
+    function = make("from decimal import Decimal as D; return {'a': D('1.5'), 'b': [D(2), (3,)]}")
+    assert function.invoke({}) == {"a": 1.5, "b": [2.0, [3]]}
+
+
+def test_an_exit_is_an_error_with_its_place_and_the_next_call_works(make: Make) -> None:
+    function = make("return event or sys.exit('no more')")
+    with pytest.raises(FunctionError, match=r"raised Runtime.ExitError: sys.exit\(no more\)") as caught:
+        function.invoke(0)
+    assert "sys.exit('no more')" in caught.value.traceback and "_bootstrap" not in caught.value.traceback
+    assert "sys.exit('no more')" in function.console()
+    assert function.invoke(1) == 1
+
+
+def _package(folder: Path) -> Path:
+    """Make a deployment package: a handler in a package, that imports its neighbour and a module at the top."""
+    (folder / "labels").mkdir(parents=True)
+    (folder / "top.py").write_text("WORD = 'bird'\n")
+    (folder / "labels" / "__init__.py").touch()
+    (folder / "labels" / "one.py").write_text("NUMBER = 2\n")
+    text = "from top import WORD\nfrom .one import NUMBER\ndef run(event, context):\n    return [WORD, NUMBER, event]\n"
+    (folder / "labels" / "post.py").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("handler", ["labels.post.run", "labels/post.run"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_deployment_package_runs_as_it_is(tmp_path: Path, zipped: bool, handler: str) -> None:
+    place = str(_package(tmp_path / "package"))
+    if zipped:
+        place = shutil.make_archive(str(tmp_path / "code"), "zip", place)
+    with LocalFunction("package", place, handler) as function:
+        assert function.invoke(1) == ["bird", 2, 1]
+        unpacked = Path(function.path)
+    assert unpacked.exists() != zipped
+
+
+def test_what_is_no_package_of_pythons_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "index.js").touch()
+    (tmp_path / "broken.zip").write_bytes(b"PK")
+    with pytest.raises(InputError, match="isn't Python"):
+        LocalFunction("node", str(tmp_path / "index.js"))
+    with pytest.raises(InputError, match=r"module\.function"):
+        LocalFunction("folder", str(tmp_path))
+    with pytest.raises(InputError, match="can't be unpacked"):
+        LocalFunction("broken", str(tmp_path / "broken.zip"), "a.b")
 
 
 class Aws(http.server.BaseHTTPRequestHandler):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gandt import storage
-from gandt.errors import ContractError, InputError
+from gandt.errors import ContractError, FunctionError, InputError
 from gandt.jobs import build_request
 from gandt.service.labeling import LabelingService
 from gandt.service.store import open_store
@@ -273,6 +273,33 @@ def test_a_job_that_cant_begin_says_why(s3, open_service) -> None:
     create(service, asked)
     assert ended(service) == "Failed"
     assert "line 1 isn't JSON" in service.store.job("my-job").reason
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        (FunctionError("Lambda f raised ValueError: \ud800", "Traceback: x"), r"ValueError: \ud800"),
+        (float("inf"), "returned what JSON can't hold"),
+        ("\ud800", "returned what JSON can't hold"),
+    ],
+)
+def test_what_no_file_can_hold_fails_the_job_and_says_so(s3, open_service, result: Any, reason: str) -> None:
+    service = open_service()
+
+    class Strange(Counting):
+        def invoke(self, event: Any) -> Any:
+            if isinstance(result, Exception):
+                raise result
+            return [
+                {**entry, "consolidatedAnnotation": {"content": {event["labelAttributeName"]: result}}}
+                for entry in super().invoke(event)
+            ]
+
+    service.functions = {"LabelingFunction-post": Strange(s3)}
+    work(service, create(service, request(s3, 1, workers=1, post_lambda=POST), "a"))
+    assert ended(service) == "Failed"
+    assert reason in service.store.job("my-job").reason
+    assert output(s3) == [{"source": "text 0"}]  # it was there when the job said that it failed
 
 
 def test_what_isnt_there_is_refused_not_ignored(s3, open_service) -> None:

@@ -45,3 +45,5 @@ def test_a_function_needs_name_file_and_handler(text: str) -> None:
 def test_a_function_is_read_as_it_is_written() -> None:
     assert parse_function("pre=a/b.py:run") == ("pre", "a/b.py", "run")
     assert parse_function("pre=a/b.py") == ("pre", "a/b.py", "lambda_handler")
+    assert parse_function("pre=code.zip:src/post.run") == ("pre", "code.zip", "src/post.run")
+    assert parse_function("pre=folder") == ("pre", "folder", "lambda_function.lambda_handler")

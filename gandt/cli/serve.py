@@ -21,7 +21,7 @@ def serve(
     ] = None,
     s3_port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Of embedded; by default --port + 1.")] = None,
     function: Annotated[
-        list[str] | None, typer.Option(help="A Lambda from a local file, NAME=FILE.py:HANDLER; may be repeated.")
+        list[str] | None, typer.Option(help="A Lambda, NAME=FILE.py:HANDLER, or NAME=FOLDER:module.function; repeat.")
     ] = None,
     memory: Annotated[int, typer.Option(min=128, help="Each Lambda's limit of address space, in MiB.")] = 3008,
     timeout: Annotated[float, typer.Option(min=1, max=900, help="Each Lambda's limit of one call, in seconds.")] = 60,

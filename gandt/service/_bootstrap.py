@@ -4,15 +4,18 @@ It imports nothing of gandt, so that the function finds the same bare Python tha
 function prints stays on stdout and stderr, where the owner of the job can read it.
 """
 
+import importlib
 import importlib.util
 import json
 import logging
+import math
 import os
 import resource
 import sys
 import time
 import traceback
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +31,13 @@ class Context:
         self.memory_limit_in_mb = os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]
         self.aws_request_id = call["request_id"]
         self.log_group_name = f"/aws/lambda/{name}"
-        self.log_stream_name = "local"
+        self.log_stream_name = os.environ["AWS_LAMBDA_LOG_STREAM_NAME"]
         self.identity = None
         self.client_context = None
         self._deadline = time.monotonic() + call["seconds"]
+
+    def __repr__(self) -> str:
+        return f"LambdaContext([{', '.join(f'{name}={value}' for name, value in vars(self).items())}])"
 
     def get_remaining_time_in_millis(self) -> int:
         """Return the milliseconds left before the time limit."""
@@ -57,17 +63,47 @@ class Log(logging.StreamHandler[Any]):
         return super().format(record)
 
 
+class MarshalError(Exception):
+    """What the handler returned is no JSON."""
+
+
 def failure(error: BaseException) -> dict[str, Any]:
-    """Describe an exception as Lambda does: errorMessage, errorType, stackTrace (lines)."""
+    """Describe an exception as Lambda does: errorMessage, errorType, stackTrace (lines, from the function's own on)."""
+    trace = error.__traceback__
+    while trace and trace.tb_frame.f_code.co_filename.startswith((__file__, "<frozen importlib")):
+        trace = trace.tb_next
+    # on the console, too, as Lambda does: what clients are shown of it is short
+    traceback.print_exception(type(error), error, trace)
+    kind = {SystemExit: "Runtime.ExitError", MarshalError: "Runtime.MarshalError"}.get(type(error))
     return {
-        "errorMessage": str(error),
-        "errorType": type(error).__name__,
-        "stackTrace": traceback.format_exception(error),
+        "errorMessage": f"sys.exit({error})" if isinstance(error, SystemExit) else str(error),
+        "errorType": kind or type(error).__name__,
+        "stackTrace": traceback.format_exception(type(error), error, trace),
     }
 
 
+def plain(value: Any) -> Any:
+    """Turn what JSON doesn't know, and Lambda's runtime takes, into what it knows: decimals."""
+    if isinstance(value, Decimal):
+        return math.nan if value.is_nan() else float(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+def marshal(result: Any) -> str:
+    """Return the line that takes a result out, as Lambda's runtime would."""
+    try:
+        return json.dumps({"result": result}, default=plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise MarshalError(f"Unable to marshal response: {error}") from error
+
+
 def load(path: str, handler: str) -> Callable[[Any, Context], Any]:
-    """Import the file at ``path`` with its folder on the path, as Lambda does, and return its handler."""
+    """Return the handler of a file, with its folder on the path, or of a folder, as ``module.function``."""
+    if Path(path).is_dir():
+        sys.path.insert(0, path)
+        name, _, attribute = handler.rpartition(".")
+        found: Callable[[Any, Context], Any] = getattr(importlib.import_module(name.replace("/", ".")), attribute)
+        return found
     sys.path.insert(0, str(Path(path).parent))
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     assert spec is not None and spec.loader is not None
@@ -88,8 +124,8 @@ def main(path: str, handler: str, channel: int, memory: int) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the function can't swallow events by reading stdin
     with os.fdopen(channel, "w", encoding="utf-8") as results:
 
-        def reply(message: dict[str, Any]) -> None:
-            results.write(json.dumps(message) + "\n")
+        def reply(line: str) -> None:
+            results.write(line + "\n")
             results.flush()
 
         log = Log()
@@ -97,20 +133,19 @@ def main(path: str, handler: str, channel: int, memory: int) -> None:
         try:
             function = load(path, handler)
         except BaseException as error:
-            reply({"error": failure(error)})
+            reply(json.dumps({"error": failure(error)}))
             return
-        reply({"ready": True})
+        reply(json.dumps({"ready": True}))
         for line in calls:
             call = json.loads(line)
             log.request_id = call["request_id"]
             try:
-                result = {"result": function(call["event"], Context(call))}
-                json.dumps(result)
-            except Exception as error:
-                result = {"error": failure(error)}
+                answer = marshal(function(call["event"], Context(call)))
+            except BaseException as error:  # sys.exit, too
+                answer = json.dumps({"error": failure(error)})
             sys.stdout.flush()
             sys.stderr.flush()
-            reply(result)
+            reply(answer)
 
 
 if __name__ == "__main__":

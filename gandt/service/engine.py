@@ -6,7 +6,6 @@ by one, with people's answers in between and its state on disk. Either way the j
 Truth sends, and the files are those that Ground Truth writes (gandt/service/outputs.py).
 """
 
-import json
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from gandt.jobs import check_request
 from gandt.progress import track
 from gandt.service import builtin
 from gandt.service.functions import Function
+from gandt.service.inputs import read_labels, read_manifest, writable
 from gandt.service.outputs import JobFolder, WorkerAnswer, annotation_content, metadata
 
 # Ground Truth starts with a probe of ten random objects, then takes batches of up to MaxConcurrentTaskCount.
@@ -108,7 +108,7 @@ class LabelingJob:
         consolidation = task.get("AnnotationConsolidationConfig", {})
         self._post = self._function(consolidation.get("AnnotationConsolidationLambdaArn"))
         self.template = self.template or storage.read_text(task["UiConfig"]["UiTemplateS3Uri"], s3=self.s3)
-        self.lines = self.lines or self._read_manifest()
+        self.lines = self.lines or read_manifest(self.request, self.s3)
         #: the ids of all objects without the label, in the order of work
         self.order = self._shuffled()
 
@@ -231,7 +231,7 @@ class LabelingJob:
         if self._pre is None:
             return line
         event = {"version": "2018-10-06", "labelingJobArn": self.arn, "dataObject": line}
-        response = self._pre.invoke(event)
+        response = self._answer(self._pre, event, "pre-annotation")
         if not isinstance(response, dict) or not isinstance(response.get("taskInput"), dict):
             raise ContractError(
                 f"the pre-annotation Lambda returned no taskInput for data object {number} of {self.name}"
@@ -267,7 +267,7 @@ class LabelingJob:
             event["kmsKeyId"] = self.request["OutputConfig"]["KmsKeyId"]
         if self.categories:
             event["labelCategories"] = self.categories
-        response = self._post.invoke(event)
+        response = self._answer(self._post, event, "post-annotation")
         self.folder.write_consolidation_response(iteration, uri, response)
         if not isinstance(response, list):
             raise ContractError(f"the post-annotation Lambda of {self.name} returned no list")
@@ -284,6 +284,15 @@ class LabelingJob:
 
     # ------------------------------------------------------------------ pieces
 
+    def _answer(self, function: Function, event: Mapping[str, Any], kind: str) -> Any:
+        """Return what a Lambda answers to an event, if files can hold it."""
+        response = function.invoke(event)
+        try:
+            writable(response)
+        except ValueError as error:
+            raise ContractError(f"the {kind} Lambda of {self.name} returned what JSON can't hold: {error}") from error
+        return response
+
     def _function(self, arn: str | None) -> Function | None:
         if arn is None or arn.endswith(PASS_THROUGH):
             return None
@@ -299,26 +308,6 @@ class LabelingJob:
         if arn not in self.functions:
             raise FunctionError(f"no Lambda is known as {arn}; name its file when the job is run")
         return self.functions[arn]
-
-    def _read_manifest(self) -> list[dict[str, Any]]:
-        source = self.request["InputConfig"]["DataSource"]
-        if "S3DataSource" not in source:
-            return []  # streaming: they come later
-        uri = source["S3DataSource"]["ManifestS3Uri"]
-        lines = []
-        for position, text in enumerate(storage.read_text(uri, s3=self.s3).split("\n"), start=1):
-            if not text.strip():
-                continue
-            try:
-                line = json.loads(text)
-            except ValueError as error:
-                raise ContractError(f"{uri} line {position} isn't JSON: {error}") from error
-            if not isinstance(line, dict) or not ("source" in line or "source-ref" in line):
-                raise ContractError(f"{uri} line {position} has neither source nor source-ref")
-            lines.append(line)
-        if not lines:
-            raise ContractError(f"{uri} holds no data object; a job needs at least one")
-        return lines
 
     def _shuffled(self) -> list[str]:
         """Return the ids of all objects without the label, in the order of work: a random probe, then the rest."""
@@ -373,24 +362,3 @@ def _consolidated(entry: Any) -> tuple[str, Mapping[str, Any]]:
         return str(entry["datasetObjectId"]), content if isinstance(content, dict) else {}
     except (KeyError, TypeError):
         return "", {}
-
-
-def read_labels(uri: str | None, s3: Any) -> list[dict[str, Any]]:
-    """Return the entries of the label category file at ``uri``, none where there is no such file.
-
-    Raises
-    ------
-    ContractError
-        When the file isn't ``{"labels": [{"label": "…"}, …]}``.
-    """
-    if not uri:
-        return []
-    try:
-        entries = json.loads(storage.read_text(uri, s3=s3))["labels"]
-        if not all(isinstance(entry["label"], str) for entry in entries):
-            raise TypeError
-        return list(entries)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ContractError(
-            f'{uri} is no label category file; it should be {{"labels": [{{"label": "cat"}}]}}'
-        ) from error

@@ -9,12 +9,14 @@ import base64
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import uuid
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -46,9 +48,9 @@ class LocalFunction:
     name : str
         The function's name, as in its ARN.
     path : str
-        The Python file.
+        The Python file; or the folder or .zip that is deployed.
     handler : str
-        The function in the file.
+        The function in the file; in a folder or .zip as AWS writes it, ``module.function``.
     environment : mapping of str to str
         The handler's environment variables; nothing but ``PATH`` is taken over from this process.
     seconds : float
@@ -61,7 +63,7 @@ class LocalFunction:
     Raises
     ------
     InputError
-        When there is no such file.
+        When there is no such file, or it isn't Python's.
     """
 
     def __init__(
@@ -75,18 +77,29 @@ class LocalFunction:
         memory: int = 3008,
         log: str | None = None,
     ) -> None:
-        if not Path(path).is_file():
-            raise InputError(f"there is no Lambda at {path}; give the path of its Python file")
-        self.name, self.path, self.handler, self.seconds = name, str(Path(path).resolve()), handler, seconds
+        self._unpacked: tempfile.TemporaryDirectory[str] | None = None
+        self.name, self.path, self.handler, self.seconds = name, self._code(path, handler), handler, seconds
         self.memory = memory
+        folder = Path(self.path) if Path(self.path).is_dir() else Path(self.path).parent
+        self._folder = str(folder)
         self.arn = f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
+        given = environment or {}
+        region = given.get("AWS_REGION") or given.get("AWS_DEFAULT_REGION") or "us-east-1"
         self._environment = {
             "PATH": os.environ.get("PATH", ""),
             "PYTHONUNBUFFERED": "1",
+            "TZ": "UTC",
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
             "AWS_LAMBDA_FUNCTION_NAME": name,
+            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory),
+            "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
+            "AWS_LAMBDA_LOG_STREAM_NAME": "local",
+            "LAMBDA_TASK_ROOT": self._folder,
+            "_HANDLER": handler if folder == Path(self.path) else f"{Path(path).stem}.{handler}",
             "AWS_EC2_METADATA_DISABLED": "true",
-            **(environment or {}),
+            **given,
         }
         self._process: subprocess.Popen[str] | None = None
         self._results: IO[bytes] | None = None
@@ -135,6 +148,29 @@ class LocalFunction:
         """End the process; a later call starts it again."""
         self._stop()
         self._console.close()
+        if self._unpacked is not None:
+            self._unpacked.cleanup()
+
+    def _code(self, path: str, handler: str) -> str:
+        """Return the place of the code; what is zipped is unpacked."""
+        if not Path(path).exists():
+            raise InputError(f"there is no Lambda at {path}; give the path of its Python file, folder or .zip")
+        if Path(path).is_file() and Path(path).suffix not in (".py", ".zip"):
+            raise InputError(f"the Lambda at {path} isn't Python; leave --function out, and AWS's own is called")
+        if Path(path).suffix == ".py":
+            return str(Path(path).resolve())
+        if "." not in handler:
+            raise InputError(f"{path} needs its handler as AWS has it, module.function; not {handler!r}")
+        if Path(path).is_dir():
+            return str(Path(path).resolve())
+        self._unpacked = tempfile.TemporaryDirectory(prefix="gandt-lambda-", ignore_cleanup_errors=True)
+        try:
+            with zipfile.ZipFile(path) as packed:
+                packed.extractall(self._unpacked.name)
+        except (zipfile.BadZipFile, OSError) as error:
+            self._unpacked.cleanup()
+            raise InputError(f"the Lambda at {path} can't be unpacked: {error}") from error
+        return self._unpacked.name
 
     def _call(self, call: str) -> dict[str, Any]:
         if self._process is None:
@@ -156,7 +192,7 @@ class LocalFunction:
                 stdout=self._console,
                 stderr=subprocess.STDOUT,
                 env=self._environment,
-                cwd=Path(self.path).parent,
+                cwd=self._folder,
                 pass_fds=[write],
                 text=True,
                 start_new_session=True,  # Ctrl-C in the terminal is ours to handle
@@ -193,9 +229,10 @@ class LocalFunction:
         return FunctionError(message, "".join(error["stackTrace"]))
 
     def _died(self) -> FunctionError:
-        code = self._process.wait() if self._process else None
+        code = self._process.wait() if self._process else 0
         self._stop()
-        return FunctionError(f"Lambda {self.name}: its process ended with exit code {code} before it answered")
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return FunctionError(f"Lambda {self.name}: its process {how} before it answered; its console is in the log")
 
     def _stop(self) -> None:
         if self._process is not None:

@@ -212,12 +212,12 @@ class LabelingService:
         except Exception as error:
             if not isinstance(error, GandtError):
                 _log.exception("labeling job %s failed", name)
-            self._end(name, "Failed", _reason(error))
             try:
                 if job is not None:
-                    job.write_output()
+                    job.write_output()  # before, since who sees that it failed may read it
             except GandtError as further:
                 _log.warning("labeling job %s: %s", name, further)
+            self._end(name, "Failed", _reason(error))
 
     def _function(self, arn: str) -> Function | None:
         """Return the Lambda that an ARN names: a local one of that name, else AWS's; None for those built in."""
@@ -382,4 +382,5 @@ def _reason(error: Exception) -> str:
     text = str(error) or repr(error)
     if isinstance(error, FunctionError) and error.traceback:
         text += "\n" + error.traceback[-max(0, REASON_LIMIT - len(text) - 1) :]
-    return text[:REASON_LIMIT]
+    # what a handler says may hold halves of surrogate pairs, which no file takes
+    return text[:REASON_LIMIT].encode(errors="backslashreplace").decode()[:REASON_LIMIT]

@@ -17,6 +17,7 @@ from gandt.service.streaming import OURS
 # what a Lambda is given of this process's environment, as AWS gives it its role's credentials and region
 _PASSED = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    *("AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"),
     *("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_STS"),
 )
 
@@ -33,8 +34,8 @@ class Setting:
     s3_port : int
         Port of the embedded one; 0 takes any free one.
     functions : sequence of str
-        Lambdas, each ``NAME=FILE.py:HANDLER``; ``:HANDLER`` may be left out for ``lambda_handler``. gandt's own are
-        there without being named.
+        Lambdas, each ``NAME=FILE.py:HANDLER``, or ``NAME=FOLDER_OR.zip:module.function``; without ``:HANDLER`` it is
+        ``lambda_handler``, or ``lambda_function.lambda_handler``. gandt's own are there without being named.
     memory, seconds : int, float
         Limits of each of them: MiB of address space, seconds of one call.
     webhook : str, optional
@@ -113,7 +114,7 @@ def lambda_in_aws(arn: str) -> Function | None:
 
 
 def parse_function(text: str) -> tuple[str, str, str]:
-    """Split ``NAME=FILE.py:HANDLER``.
+    """Split ``NAME=FILE.py:HANDLER``, or ``NAME=FOLDER:module.function``.
 
     Raises
     ------
@@ -122,6 +123,8 @@ def parse_function(text: str) -> tuple[str, str, str]:
     """
     name, _, place = text.partition("=")
     path, _, handler = place.rpartition(":") if ":" in place else (place, "", "lambda_handler")
+    if ":" not in place and not place.endswith(".py"):
+        handler = "lambda_function.lambda_handler"  # as AWS's console names it
     if not name or not path or not handler:
         raise InputError(f"--function {text!r} isn't NAME=FILE.py:HANDLER, for instance pre=handler.py:lambda_handler")
     return name, path, handler

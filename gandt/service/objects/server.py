@@ -67,6 +67,7 @@ def embedded(path: str, port: int = 0) -> Iterator[tuple[Any, dict[str, str]]]:
                 s3,
                 {
                     **keys,
+                    "AWS_REGION": region,
                     "AWS_DEFAULT_REGION": region,
                     "AWS_ENDPOINT_URL_S3": endpoint,
                     "AWS_ENDPOINT_URL_STS": endpoint,
