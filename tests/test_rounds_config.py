@@ -52,6 +52,11 @@ def test_what_is_not_said_has_its_default() -> None:
         ("with: simulated", "with: job", "line 8: ask.with job needs ask.output"),
         ("with: simulated", "with: magic", "line 8: ask.with must be one of simulated, table, job, not 'magic'"),
         ("gold: gold.csv\n", "", "line 10: stop.accuracy needs gold"),
+        (
+            "truth: truth.csv",
+            "truth: truth.csv\n  gold_rate: 2",
+            "line 10: ask.gold_rate must be a number between 0 and",
+        ),
         ("accuracy: 0.9", "accuracy: 90", "line 11: stop.accuracy must be a number between 0.01 and 1, not 90"),
         ("choose:\n  n: 20", "choose: 20", "line 5: choose must be a list of NAME: VALUE"),
         ("choose:", "learn:\n  classifier: sklearn.svm.LinearSVC\nchoose:", "line 6: learn.classifier can't be used"),
@@ -78,3 +83,9 @@ def test_nothing_is_built_from_hostile_yaml() -> None:
     for text in ("run: !!python/object/apply:os.system ['false']", "[" * 1500, "a: &a [*a]", "run: 2026-99-99"):
         with pytest.raises(InputError):
             parse_config(text)
+
+
+def test_a_gold_rate_needs_gold() -> None:
+    text = GOOD.replace("gold: gold.csv\n", "").replace("accuracy: 0.9", "rounds: 1")
+    with pytest.raises(InputError, match=r"run.yaml line 9: ask.gold_rate mixes gold into the questions, and there is"):
+        parse_config(text.replace("truth: truth.csv", "truth: truth.csv\n  gold_rate: 0.1"), "run.yaml")

@@ -109,12 +109,12 @@ ask:
 
 def test_the_wine_table_is_labelled_by_jobs_row_by_row(live: Any, wine: Path, tmp_path: Path) -> None:
     table = tables.read_table(str(wine / "wine.csv"))
-    more = f"workers: 1\n  template: table-row\n  table: {wine}/wine.csv\n  per_page: 6"
+    more = f"workers: 1\n  template: table-row\n  table: {wine}/wine.csv\n  per_page: 6\n  gold_rate: 0.1"
     text = settings(live, wine, tmp_path / "wine-run", more) + f"store: {wine}/store\ngold: {wine}/gold.csv\n"
     text += "stop: {rounds: 2}\n"
     with People(live, dict(zip(table["item"], table["label"], strict=True))) as people:
         result = run(parse_config(text, "wine.yaml"), s3=live.s3)
-    assert result.rounds[-1]["answers"] == 24
+    assert (result.rounds[-1]["answers"], result.rounds[-1]["gold_answers"]) == (24, 4)
     assert result.rounds[-1]["accuracy"] > 0.85, "24 of 178 rows say what the other 154 are"
     first = json.loads(people.seen[0]["line"]["source"])[0]
     assert first["row"]["alcohol"] in people.seen[0]["page"], "the page shows the row"

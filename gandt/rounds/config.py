@@ -90,6 +90,7 @@ _FIELDS: dict[str, dict[str, tuple[Check, Any]]] = {
         "with": (_one_of("simulated", "table", "job"), "table"),
         "workers": (_whole(1, 9), 1),
         "most": (_whole(1, 50), 5),
+        "gold_rate": (_number(0, 1), 0.0),
         "truth": (_text, None),
         "crowd": (_whole(1), 12),
         "skill": (_number(0, 1), 0.9),
@@ -257,6 +258,8 @@ def _together(config: Config) -> None:
         raise config.error("ask.workers", f"must not be more than the {ask['crowd']} of ask.crowd")
     if stop["accuracy"] is not None and not top["gold"]:
         raise config.error("stop.accuracy", "needs gold, items of known label to measure it on; give gold or drop it")
+    if ask["gold_rate"] and not top["gold"]:
+        raise config.error("ask.gold_rate", "mixes gold into the questions, and there is none; give gold or drop it")
     if config["learn"]["classifier"] not in ("logistic", "torch"):
         from gandt.rounds.head import make_classifier
 

@@ -212,6 +212,7 @@ class Run:
 
         last = history[-1] if history else {"labelled": len(self.seeds), "learned_in": -1, "learned_from": 0}
         known = self.labels(consensus.labels)
+        about_gold = int(every["item"].isin(self.gold).sum())
         learned_in, learned_from = last["learned_in"], last["learned_from"]
         if model is None or len(known) - learned_from >= self.config["learn"]["every"]:
             model, learned_in, learned_from = self.learn(known), number, len(known)
@@ -221,9 +222,10 @@ class Run:
             "session": self.session,
             "strategy": self.config["choose"]["strategy"],
             "classifier": self.config["learn"]["classifier"],
-            "asked": len(questions),
-            "asked_again": int((questions["ask"] == ANOTHER).sum()),
-            "answers": len(every),
+            "asked": int((~questions["item"].isin(self.gold)).sum()),
+            "asked_again": int(((questions["ask"] == ANOTHER) & ~questions["item"].isin(self.gold)).sum()),
+            "answers": len(every) - about_gold,
+            "gold_answers": about_gold,
             "spent": len(every) * self.price[0],
             "price_per_answer": self.price[0],
             "currency": self.price[1],
@@ -277,16 +279,23 @@ class Run:
         tables = [read_table(str(self.round_folder(number) / "answers.csv")) for number in range(rounds)]
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["item", "worker", "label"])
 
+    def gold_of(self, answers: pd.DataFrame) -> dict[str, str]:
+        """Return the gold that workers were asked about, with ``ask.gold_rate``."""
+        asked = set(answers["item"])
+        return {item: label for item, label in self.gold.items() if item in asked}
+
     def consensus(self, answers: pd.DataFrame) -> Consensus:
         """Consolidate, once from the answers alone and, where a classifier can learn from that, with its voice."""
-        options: dict[str, Any] = {"categories": self.classes, **self.config["consensus"]}
-        first = consolidate(answers, items=sorted(set(answers["item"])), **options)
+        gold = self.gold_of(answers)
+        options: dict[str, Any] = {"categories": self.classes, "gold": gold, **self.config["consensus"]}
+        items = sorted(set(answers["item"]) - set(gold))
+        first = consolidate(answers, items=items, **options)
         known = self.labels(first.labels)
         model = self.learn(known) if self.config["consensus"]["method"] in _HEARING else None
         if model is None:
             return first
         voice = pd.DataFrame(model.out_of_sample, columns=list(model.classes)).assign(item=list(known))
-        return consolidate(answers, items=sorted(set(answers["item"])), classifier=voice, **options)
+        return consolidate(answers, items=items, classifier=voice, **options)
 
     def labels(self, table: pd.DataFrame) -> dict[str, tuple[str, float]]:
         """Return label and confidence of all that is labelled and still in the store, seeds first."""

@@ -1,5 +1,6 @@
-"""What a round asks: how many answers go to doubtful items, and which new items get their first."""
+"""What a round asks: how many answers go to doubtful items, which new items their first, and what gold is mixed in."""
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +36,7 @@ def choose_questions(run: "Run", number: int, earlier: pd.DataFrame, model: Mode
     -------
     DataFrame
         item, ask ("first answer" or "another answer"), answers (so far), label and probability (the classifier's).
+        Gold items look like the others: who answers must not know them.
 
     Raises
     ------
@@ -48,9 +50,10 @@ def choose_questions(run: "Run", number: int, earlier: pd.DataFrame, model: Mode
         labels = read_table(str(run.round_folder(number - 1) / "labels.csv"))
         labels = labels.assign(confidence=labels["confidence"].astype(float))
         known = run.labels(labels)
+    about_pool = earlier[~earlier["item"].isin(run.gold)]
     left, n = run.left(known), some["n"]
     budget = run.config["stop"]["budget"]
-    answers_left = budget - len(earlier) if budget is not None else n * ask["workers"]
+    answers_left = budget - len(about_pool) if budget is not None else n * ask["workers"]
     again = _again(run, earlier, labels, known, model, left, n) if some["relabel"] and number else []
     again = again[: max(answers_left - 1, 0)]
     new = min(n - len(again), len(left), max(answers_left - len(again), 0) // ask["workers"])
@@ -77,7 +80,33 @@ def choose_questions(run: "Run", number: int, earlier: pd.DataFrame, model: Mode
         raise InputError(
             "there is nothing to ask: every item of the pool is a seed, gold or a duplicate of one; enlarge the pool"
         )
-    return pd.concat([table for table in tables if len(table)], ignore_index=True).astype({"answers": "int64"})
+    questions = pd.concat([table for table in tables if len(table)], ignore_index=True).astype({"answers": "int64"})
+    return _with_gold(run, number, questions, earlier, model)
+
+
+def _with_gold(
+    run: "Run", number: int, questions: pd.DataFrame, earlier: pd.DataFrame, model: Model | None
+) -> pd.DataFrame:
+    """Put ``ask.gold_rate`` gold items per question among the questions, at random places, the least asked first."""
+    rate = run.config["ask"]["gold_rate"]
+    if not rate:
+        return questions
+    rng = np.random.default_rng([run.config[""]["seed"], number, 8])
+    gold = rng.permutation(np.array(sorted(run.gold), object))
+    counts = earlier.groupby("item")["worker"].nunique().reindex(gold).fillna(0).to_numpy(np.int64)
+    some = np.argsort(counts, kind="stable")[: math.ceil(rate * len(questions))]
+    kind = np.where(counts[some] > 0, ANOTHER, FIRST)
+    if questions["ask"].nunique() == 1:
+        kind[:] = questions["ask"].iloc[0]  # never gold alone
+    mixed = pd.DataFrame(
+        {"item": gold[some], "ask": kind, "answers": counts[some], "label": None, "probability": np.nan}
+    )
+    if model is not None:
+        found = predict(model, run.points, run.store.rows(mixed["item"].tolist()))
+        mixed["label"] = np.array(model.classes, object)[found.argmax(axis=1)]
+        mixed["probability"] = found.max(axis=1)
+    both = pd.concat([questions, mixed.astype({"item": str})], ignore_index=True)
+    return both.iloc[rng.permutation(len(both))].reset_index(drop=True)
 
 
 def _again(
@@ -100,7 +129,7 @@ def _again(
     voice = pd.DataFrame(trained.out_of_sample, columns=classes).assign(item=list(known))
     voice = voice[voice["item"].isin(set(earlier["item"]))]
     new = pd.DataFrame(predict(model, run.points, run.store.rows(left)), columns=classes).assign(item=left)
-    workers = consolidate(earlier, categories=run.classes).workers
+    workers = consolidate(earlier, categories=run.classes, gold=run.gold_of(earlier)).workers
     every = pd.concat([voice, new], ignore_index=True)
     ranked = rank_answers(earlier, every, labels, workers, most=run.config["ask"]["most"]).head(n)
     doubtful = set(asked["item"])

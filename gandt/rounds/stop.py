@@ -208,7 +208,8 @@ def _signs(history: Sequence[Mapping[str, Any]], wishes: Mapping[str, Any]) -> l
         reasons.append(Reason("halting bar", ends, text))
     gain = next_gain([each["answers"] for each in history], [each.get("accuracy") for each in history])
     if gain is not None:
-        right, price = gain * now["pool"], 100 * now["price_per_answer"]
+        with_gold = 1 + now.get("gold_answers", 0) / max(now["answers"], 1)  # gold that is mixed in is paid, too
+        right, price = gain * now["pool"], 100 * now["price_per_answer"] * with_gold
         each_ = price / right if right > 0 else float("inf")
         text = f"The next 100 answers would cost {price:,.2f} {now['currency']} and put about {right:,.1f} more labels "
         text += f"of {now['pool']:,} right"
