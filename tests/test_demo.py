@@ -135,6 +135,10 @@ def test_the_same_seed_gives_the_same_result_and_a_second_run_takes_up_the_first
     before = {path: path.stat().st_mtime_ns for path in Path(again.out, "store").iterdir()}
     run_demo(again.out, seed=3, images=str(digits), labels=["digit 0", "digit 2"])
     assert before.items() <= {path: path.stat().st_mtime_ns for path in Path(again.out, "store").iterdir()}.items()
+    moved = shutil.copytree(digits, tmp_path / "elsewhere" / "pool")
+    same = run_demo(str(tmp_path / "moved"), seed=3, images=str(moved), labels=["digit 0", "digit 2"])
+    for name in ("answers.csv", "workers.csv"):
+        assert (Path(same.out) / name).read_bytes() == (Path(finished.out) / name).read_bytes()
     other = run_demo(str(tmp_path / "other"), seed=4, images=str(digits), labels=["digit 0", "digit 2"])
     assert Path(other.out, "answers.csv").read_bytes() != Path(again.out, "answers.csv").read_bytes()
 

@@ -10,7 +10,7 @@ import io
 import json
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -190,9 +190,9 @@ def score_of_key(key: int) -> float:
     return float(np.where(bits >> 31, bits & np.uint32(0x7FFFFFFF), ~bits).astype(np.uint32).view(np.float32)[0])
 
 
-def keys_at_random(items: Array, seed: int) -> Array:
-    """Return a key per item that looks random and depends on the item's name and ``seed`` alone."""
-    keys = [hashlib.sha256(f"{seed}:{item}".encode("utf-8", "surrogatepass")).digest()[:4] for item in items]
+def keys_at_random(names: Iterable[str], seed: int) -> Array:
+    """Return a key per name that looks random and depends on the name and ``seed`` alone."""
+    keys = [hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogatepass")).digest()[:4] for name in names]
     return np.frombuffer(b"".join(keys), ">u4").astype(np.uint32)
 
 

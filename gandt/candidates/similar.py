@@ -24,9 +24,10 @@ PRIOR_SEEDS = 2
 
 @dataclass(frozen=True)
 class _Pool:
-    """What is to be decided about: this machine's items that aren't seeds, their scores, the labels, all machines."""
+    """What is to be decided about: this machine's items that aren't seeds, keys to draw them by, and all machines."""
 
     items: Array
+    draws: Array
     scores: Array
     labels: list[str]
     wanted: Array
@@ -148,7 +149,9 @@ def filter_by_similarity(
     table = table[~table["item"].isin(kept_apart)]
     items = table["item"].to_numpy(object)
     scores = result.scores[table["row"].to_numpy()]
-    pool = _Pool(items, scores, labels, wanted, exchange)
+    # by content and file name, not by address: a copy of the pool elsewhere gives the same draw
+    drawn_by = [f"{sha}:{item.rsplit('/', 1)[-1]}" for sha, item in zip(table["sha256"], items, strict=True)]
+    pool = _Pool(items, shards.keys_at_random(drawn_by, seed), scores, labels, wanted, exchange)
     if keep is not None:
         decision = _by_share(pool, keep)
     elif rule == "g-and-t":
@@ -163,9 +166,7 @@ def filter_by_similarity(
     table = pd.DataFrame(
         {
             "item": items,
-            "decision": np.where(
-                decision.kept, KEEP, _explored(pool, decision.kept, round(explore * (of - kept)), seed)
-            ),
+            "decision": np.where(decision.kept, KEEP, _explored(pool, decision.kept, round(explore * (of - kept)))),
             "label": np.array(labels, object)[decision.label],
             "score": scores[np.arange(len(items)), decision.label],
             "reason": decision.reason,
@@ -212,7 +213,7 @@ def _in_stages(
             found[label, place] = min(found.get((label, place), entry), entry, key=lambda one: one[0])
     missing = [item for label, place, item in named if (label, place) not in found]
     if missing:
-        raise InputError(f"{missing[0]} is in none of the shards; embed it first")
+        raise InputError(f"{missing[0]} is in none of the shards; embed it into one of them first: {store.command()}")
     groups = []
     for label in seeds:
         # copies count once, and the order of addition depends on the contents alone
@@ -337,7 +338,7 @@ def _reasons(scores: Array, best: Array, kept: Array, labels: list[str], bounds:
     return np.array(reasons, object)
 
 
-def _explored(pool: _Pool, kept: Array, count: int, seed: int) -> Array:
+def _explored(pool: _Pool, kept: Array, count: int) -> Array:
     """Return "explore", for ``count`` items on all machines, or "discard".
 
     The choice depends on the discarded items, not on their order.
@@ -345,7 +346,6 @@ def _explored(pool: _Pool, kept: Array, count: int, seed: int) -> Array:
     decisions = np.full(len(kept), DISCARD, object)
     if count:
         discarded = np.flatnonzero(~kept)
-        items = pool.items[discarded]
-        chosen, _ = shards.first_of(shards.keys_at_random(items, seed), items, count, "explore", pool.exchange)
+        chosen, _ = shards.first_of(pool.draws[discarded], pool.items[discarded], count, "explore", pool.exchange)
         decisions[discarded[chosen]] = EXPLORE
     return decisions
