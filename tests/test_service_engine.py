@@ -149,6 +149,15 @@ def test_the_files_have_ground_truths_layout_and_spellings(s3) -> None:
     ]
 
 
+def test_readers_that_split_lines_find_whole_lines(s3) -> None:
+    line = {"source": "one\u2028two\u2029three\u0085four – é"}
+    job = launch(s3, [line])
+    job.write_output()
+    text = storage.read_text(job.folder.output_manifest, s3=s3)
+    assert [json.loads(each) for each in text.splitlines()] == [line]
+    assert "– é" in text
+
+
 def test_a_job_without_lambdas_runs_on_the_manifest_line(s3) -> None:
     job = launch(s3, [{"source": "a", "text": "<b>hello</b>"}])
     workers = Workers()

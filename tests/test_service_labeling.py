@@ -10,6 +10,7 @@ import pytest
 from gandt import storage
 from gandt.errors import ContractError, FunctionError, InputError
 from gandt.jobs import build_request
+from gandt.service.engine import LabelingJob
 from gandt.service.labeling import LabelingService
 from gandt.service.store import open_store
 
@@ -300,6 +301,14 @@ def test_what_no_file_can_hold_fails_the_job_and_says_so(s3, open_service, resul
     assert ended(service) == "Failed"
     assert reason in service.store.job("my-job").reason
     assert output(s3) == [{"source": "text 0"}]  # it was there when the job said that it failed
+
+
+def test_a_job_whose_output_cant_be_written_ends_as_failed(s3, open_service, monkeypatch) -> None:
+    service = open_service()
+    monkeypatch.setattr(LabelingJob, "write_output", lambda job: 1 // 0)
+    work(service, create(service, request(s3, 1, workers=1), "a"))
+    assert ended(service) == "Failed"
+    assert "division" in service.store.job("my-job").reason
 
 
 def test_what_isnt_there_is_refused_not_ignored(s3, open_service) -> None:

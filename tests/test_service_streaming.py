@@ -275,6 +275,7 @@ def test_a_webhook_hears_of_a_jobs_end_even_if_it_was_away(tmp_path) -> None:
         '{"source": "a", "dataset-objectid-attribute-name": "absent"}',
         json.dumps({"source": "a", "dataset-objectid-attribute-name": "k", "k": "x" * 1025}),
         json.dumps({"source": "a" * 100_001}),
+        '{"source": "\\ud800"}',
     ],
 )  # fmt: skip
 def test_what_is_no_data_object_is_refused(text: str) -> None:

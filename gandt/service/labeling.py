@@ -215,7 +215,7 @@ class LabelingService:
             try:
                 if job is not None:
                     job.write_output()  # before, since who sees that it failed may read it
-            except GandtError as further:
+            except Exception as further:  # whatever it is, the job must not seem to go on
                 _log.warning("labeling job %s: %s", name, further)
             self._end(name, "Failed", _reason(error))
 

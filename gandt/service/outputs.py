@@ -19,6 +19,9 @@ from typing import Any
 
 from gandt import storage
 
+# Unicode's further line breaks, where Python's splitlines would cut a line of a manifest that a reader was given
+_BREAKS = {ord(mark): f"\\u{ord(mark):04x}" for mark in "\u0085\u2028\u2029"}
+
 
 @dataclass(frozen=True)
 class WorkerAnswer:
@@ -85,7 +88,7 @@ class JobFolder:
         storage.write_text(uri, json.dumps(value, ensure_ascii=False), s3=self._s3, content_type="application/json")
 
     def _write_lines(self, uri: str, lines: Iterable[Mapping[str, Any]]) -> None:
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        text = "".join(json.dumps(line, ensure_ascii=False).translate(_BREAKS) + "\n" for line in lines)
         storage.write_text(uri, text, s3=self._s3, content_type="application/json")
 
 

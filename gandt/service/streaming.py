@@ -18,6 +18,7 @@ from urllib.parse import unquote_plus
 from gandt import storage
 from gandt.errors import ContractError
 from gandt.service.engine import LabelingJob
+from gandt.service.inputs import writable
 
 if TYPE_CHECKING:
     from gandt.service.labeling import LabelingService
@@ -45,7 +46,7 @@ def read_message(text: str, message_id: str) -> Iterator[tuple[str, dict[str, An
     """
     try:
         value = json.loads(text)
-        json.dumps(value, allow_nan=False).encode()
+        writable(value)
     except (ValueError, RecursionError) as error:
         raise ContractError(f"a message isn't JSON: {error}") from error
     if isinstance(value, dict) and isinstance(value.get("Records"), list):
