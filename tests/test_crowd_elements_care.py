@@ -136,8 +136,8 @@ def test_works_under_a_strict_content_security_policy(crowd_pages):
 
 
 def test_an_element_that_is_not_there_is_named(crowd_pages):
-    page = crowd_pages.open("<crowd-form><crowd-text-ranking name=r></crowd-text-ranking></crowd-form>")
-    assert page.get_by_text("This page uses <crowd-text-ranking>, which is not available here.").is_visible()
+    page = crowd_pages.open("<crowd-form><crowd-video-tool name=r></crowd-video-tool></crowd-form>")
+    assert page.get_by_text("This page uses <crowd-video-tool>, which is not available here.").is_visible()
     crowd_pages.errors.clear()
 
 
@@ -145,4 +145,4 @@ def test_every_element_is_in_the_documents():
     documented = (Path(__file__).parents[1] / "docs" / "crowd-elements.md").read_text()
     for name in crowd_elements.elements():
         assert f"`{name}`" in documented, f"docs/crowd-elements.md lacks {name}"
-    assert len(crowd_elements.elements()) == 34
+    assert len(crowd_elements.elements()) == 36

@@ -210,7 +210,8 @@ def test_what_is_right_is_left_in_peace(body):
         <crowd-radio-group><crowd-radio-button name="tech" value="tech">T</crowd-radio-button></crowd-radio-group>
         </crowd-entity-annotation>""",
         """<script src="https://assets.crowd.aws/crowd-html-elements-v2.js"></script>
-        <crowd-form><crowd-text-ranking name="r" text='{{ task.input.source }}'></crowd-text-ranking></crowd-form>""",
+        <crowd-form><crowd-text-ranking name="r" text='{{ task.input.source }}' ordinal-ranking-dimensions="[]"
+        responses='{{ task.input.responses | to_json }}'></crowd-text-ranking></crowd-form>""",
     ],
 )
 def test_pages_of_the_kind_that_aws_shows_have_no_error(text):

@@ -39,6 +39,10 @@ def serve(
     tls_cert: Annotated[str | None, typer.Option(help="File of a TLS certificate (PEM).")] = None,
     tls_key: Annotated[str | None, typer.Option(help="File of its key (PEM).")] = None,
     tokens: Annotated[bool, typer.Option("--tokens", help="Ask for tokens on this machine, too.")] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="https://HOST that templates may load scripts, styles and pictures from; repeat."),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Serve labeling jobs as Ground Truth does: SageMaker's API for code, a portal for workers, on one port.
@@ -52,7 +56,7 @@ def serve(
     if (tls_cert is None) != (tls_key is None):
         raise InputError("--tls-cert and --tls-key need each other; give both files")
     certificate = (tls_cert, tls_key) if tls_cert and tls_key else None
-    door = Door(host, port, address, certificate, tokens)
+    door = Door(host, port, address, certificate, tokens, tuple(allow or ()))
     if door.readable:
         note(f"gandt: {WITHOUT_TLS}")
     near = s3_port if s3_port is not None else min(port + 1, 65_535) if port else 0

@@ -10,7 +10,7 @@ import re
 import secrets
 from typing import Any
 
-from gandt.errors import extra
+from gandt.errors import InputError, extra
 from gandt.service import crowd_elements
 from gandt.service.grants import Grants
 from gandt.service.labeling import LabelingService
@@ -22,7 +22,12 @@ with extra("local", "gandt serve"):
     from starlette.routing import Route
 
 # Ground Truth's own address of the elements, in whatever version
-_REMOTE = re.compile(r"""(?P<quote>["'])https?://[^"'\s>]*/crowd-html-elements(?:-v2)?\.js(?P=quote)""")
+_REMOTE = re.compile(
+    r"""(?P<quote>["'])https?://[^"'\s>]*/(?:crowd-html-elements[\w-]*|gen-ai-components)\.js(?P=quote)""",
+    re.IGNORECASE,
+)
+# their style lies beside them there, and in them here
+_REMOTE_STYLE = re.compile(r"""<link\b[^>]{0,500}["']https?://assets\.crowd\.aws/[^"'\s>]*\.css["'][^>]{0,500}>""")
 
 
 # A page that is loaded ahead must not take the keyboard from the one in hand, and templates put the focus where work
@@ -58,10 +63,14 @@ class Frames:
         Whose tasks they are.
     worker
         Says which worker a request comes from, or refuses it.
+    allowed : tuple of str
+        Addresses, as in ``https://cdn.example.com``, whose scripts, styles, fonts, pictures and frames templates may
+        load; see :func:`allowable`.
     """
 
-    def __init__(self, service: LabelingService, worker: Any) -> None:
+    def __init__(self, service: LabelingService, worker: Any, allowed: tuple[str, ...] = ()) -> None:
         self._service, self._worker = service, worker
+        self._allowed = "".join(f" {address}" for address in allowed)
         self.grants = Grants(service.store.set("key", secrets.token_hex(32), once=True))
         self.routes = [
             Route("/crowd-html-elements.js", self._elements),
@@ -82,13 +91,15 @@ class Frames:
             raise RefusedError(404, "this task isn't yours, or its time is over")
         own = origin(request)
         html = self._service.page(lease, lambda uri: own + self.grants.path(uri, lease.expires))
+        html = _REMOTE_STYLE.sub("", html)
         html = _REMOTE.sub(f'"{own}/crowd-html-elements.js" data-portal-origin="{own}"', html)
-        granted = f"{own}/object/"
+        granted, others = f"{own}/object/", self._allowed
         policy = (
-            f"sandbox allow-scripts; default-src 'none'; script-src {own}/crowd-html-elements.js 'unsafe-inline'; "
-            f"style-src 'unsafe-inline'; img-src {granted} data: blob:; media-src {granted} data: blob:; "
-            f"connect-src {granted}; font-src data:; frame-ancestors {own}; base-uri 'none'; form-action 'none'; "
-            "webrtc 'block'"
+            f"sandbox allow-scripts; default-src 'none'; "
+            f"script-src {own}/crowd-html-elements.js 'unsafe-inline'{others}; style-src 'unsafe-inline'{others}; "
+            f"img-src {granted} data: blob:{others}; "
+            f"media-src {granted} data: blob:{others}; connect-src {granted}{others}; font-src data:{others}; "
+            f"frame-src {granted}{others}; frame-ancestors {own}; base-uri 'none'; form-action 'none'; webrtc 'block'"
         )
         headers = {
             "Content-Security-Policy": policy,
@@ -127,6 +138,20 @@ class Frames:
         return StreamingResponse(
             found["Body"].iter_chunks(65_536), 206 if "ContentRange" in found else 200, headers, media_type=kind
         )
+
+
+def allowable(address: str) -> str:
+    """Return an address that templates may load from, checked: it becomes a part of their policy.
+
+    Raises
+    ------
+    InputError
+        When it isn't ``https://HOST``, perhaps with a port and a path (``http`` on this machine only).
+    """
+    found = re.fullmatch(r"(https?)://([\w.-]+|\[[\da-fA-F:]+\])(:\d{1,5})?(/[\w./@+~-]*)?", address, re.ASCII)
+    if not found or (found[1] == "http" and found[2] not in ("127.0.0.1", "localhost", "[::1]")):
+        raise InputError(f"--allow {address} isn't https://HOST, which may be followed by a path")
+    return address
 
 
 def _whole(html: str) -> str:

@@ -34,6 +34,8 @@ class Door:
         The files of a TLS certificate and of its key.
     tokens : bool
         Whether SageMaker's API asks for tokens on the loopback interface, too.
+    allowed : tuple of str
+        Addresses that templates may load scripts, styles, fonts, pictures and frames from.
     """
 
     host: str = "127.0.0.1"
@@ -41,6 +43,7 @@ class Door:
     address: str | None = None
     certificate: tuple[str, str] | None = None
     tokens: bool = False
+    allowed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.address is not None:
@@ -98,11 +101,14 @@ def serving(
     Raises
     ------
     InputError
-        When a function or certificate can't be used, the port is taken, or another process serves this state.
+        When a function, certificate or allowed address can't be used, the port is taken, or another process serves
+        this state.
     """
+    from gandt.service.frames import allowable
     from gandt.service.server import listen, make_server
 
     door = door or Door()
+    allowed = tuple(allowable(address) for address in door.allowed)
     with ExitStack() as stack:
         store = stack.enter_context(closing(open_store(state)))
         stack.enter_context(_alone(state))
@@ -115,6 +121,7 @@ def serving(
             hosts=door.hosts(),
             address=door.address,
             tokens=door.tokens or not door.local,
+            allowed=allowed,
             certificate=door.certificate,
         )
         stack.callback(service.end)

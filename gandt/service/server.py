@@ -53,6 +53,8 @@ class Server:
         Under which browsers know it, where a proxy stands before it.
     tokens : bool
         Whether SageMaker's API asks for a token, as the AWS access key id; without, whoever reaches it is the owner.
+    allowed : tuple of str
+        Addresses that templates may load from, beside what they are granted.
     """
 
     def __init__(
@@ -62,10 +64,11 @@ class Server:
         *,
         address: str | None = None,
         tokens: bool = False,
+        allowed: tuple[str, ...] = (),
     ) -> None:
         self._service, self._tokens = service, tokens
         portal = Portal(service)
-        self._frames = Frames(service, portal.worker)
+        self._frames = Frames(service, portal.worker, allowed)
         static = resources.files("gandt.service") / "static" / "portal"
         self._static = {file.name: file.read_bytes() for file in static.iterdir()}
         routes = [
@@ -150,6 +153,7 @@ def make_server(
     hosts: tuple[str, ...] = LOOPBACK,
     address: str | None = None,
     tokens: bool = False,
+    allowed: tuple[str, ...] = (),
     certificate: tuple[str, str] | None = None,
 ) -> uvicorn.Server:
     """Return a server of ``service``; ``run(sockets=[...])`` serves until ``should_exit`` is set or a signal comes.
@@ -161,8 +165,9 @@ def make_server(
     """
     certfile, keyfile = certificate or (None, None)
     # no access log: paths hold leases and grants
+    app = Server(service, hosts, address=address, tokens=tokens, allowed=allowed).app
     config = uvicorn.Config(
-        Server(service, hosts, address=address, tokens=tokens).app, log_level="warning", access_log=False,
+        app, log_level="warning", access_log=False,
         server_header=False, lifespan="off", timeout_graceful_shutdown=5, h11_max_incomplete_event_size=65_536,
         http=PatientProtocol, ssl_certfile=certfile, ssl_keyfile=keyfile, ws="none",
     )  # fmt: skip

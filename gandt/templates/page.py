@@ -28,6 +28,8 @@ _NEEDS = {
         ("header", "labels", "name", "src"),
     ),
     "crowd-entity-annotation": ("header", "labels", "name", "text"),
+    "crowd-text-ranking": ("responses", "ordinal-ranking-dimensions"),
+    "crowd-question-answer-generation": ("text",),
     **dict.fromkeys(
         (
             "crowd-checkbox",
@@ -229,6 +231,10 @@ class _Reader(HTMLParser):
             if tag in ("script", "link", "iframe"):
                 why = f"<{tag}> loads {address}: whoever serves it can read and change answers, and can be down"
                 self.say("warning", "remote", f"{why}; write it out in the template")
+        elif re.fullmatch(r"\$\{[\w.-]+\}", address):
+            why = f"{address} in {key} of <{tag}> is Mechanical Turk's way to write a variable"
+            say = f"write {{{{ task.input.{address[2:-1]} | grant_read_access }}}}"
+            self.say("error", "variable", f"{why}, which Ground Truth leaves as it is; {say}")
         elif not address.startswith(("data:", "#", "blob:")):
             why = f"<{tag}> loads {address!r}, and Ground Truth has only this one file; write it out in the template"
             self.say("error", "remote", why)

@@ -91,6 +91,11 @@
       return this.answerFormat === "flatten-objects" ? crowd.flatten(answer) : answer;
     }
 
+    // What scripts of the field read before they submit: the original keeps it so.
+    _serializeForm() {
+      return { taskAnswers: JSON.stringify([this.answer]) };
+    }
+
     restore(answer) {
       crowd.restore(this, answer);
     }

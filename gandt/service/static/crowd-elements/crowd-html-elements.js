@@ -30,6 +30,7 @@
     "lib/mask.js",
     "lib/mask-tool.js",
     "lib/text-view.js",
+    "lib/generation.js",
     "crowd-form.js",
     "crowd-button.js",
     "crowd-input.js",
@@ -61,6 +62,8 @@
     "crowd-semantic-segmentation.js",
     "crowd-instance-segmentation.js",
     "crowd-entity-annotation.js",
+    "crowd-text-ranking.js",
+    "crowd-question-answer-generation.js",
     "lib/ready.js",
   ];
   if (window.crowdElements) return; // the template loads the script twice

@@ -37,6 +37,8 @@
     const answer = {};
     for (const control of crowd.controls(root)) {
       const name = control.getAttribute("name");
+      const loose = control.loose && !control.isDisabled; // its parts stand in the answer by themselves
+      if (loose) for (const [part, value] of Object.entries(control.answer ?? {})) put(answer, part, value);
       if (!name) continue;
       if (control instanceof crowd.CrowdControl) {
         if (!control.isDisabled && control.answer !== undefined) put(answer, name, control.answer);
@@ -59,6 +61,7 @@
     const lists = new Map(); // a list of texts goes to the controls of its name one by one
     for (const control of crowd.controls(root)) {
       const name = control.getAttribute("name");
+      if (!name && control.loose) control.restore(answer);
       if (!name || !Object.hasOwn(answer, name)) continue;
       let value = answer[name];
       if (Array.isArray(value) && control.type !== "select-multiple") {
