@@ -10,12 +10,34 @@ import sys
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from gandt import __version__
 from gandt.errors import GandtError
 
+#: what ``gandt --help`` shows, in the order in which the data flow
+STAGES = {
+    "All of it": ("demo", "run", "folders"),
+    "Images to vectors": ("embed", "merge", "vectors", "processing"),
+    "Vectors to candidates": ("filter", "recall", "duplicates", "select", "cluster"),
+    "Questions": ("manifest", "template", "plan"),
+    "Labeling jobs": ("serve", "owner", "job", "import", "deploy", "doctor"),
+    "Answers to labels": ("answers", "consensus", "workers", "carry", "generalize", "export", "report"),
+}
+
+_STAGE_OF = {name: stage for stage, names in STAGES.items() for name in names}
+
+
+class _ByStage(TyperGroup):
+    """Lists the commands as :data:`STAGES` does."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(self.commands, key=list(_STAGE_OF).index)
+
+
 app = typer.Typer(
     name="gandt",
+    cls=_ByStage,
     help="Confident labels for big pools of images, for as few human judgements as possible.",
     no_args_is_help=True,
     add_completion=False,
@@ -26,10 +48,10 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of tables.")]
 
 
-def group(name: str, text: str) -> typer.Typer:
+def group(name: str, text: str, cls: type[TyperGroup] = TyperGroup) -> typer.Typer:
     """Return a new group of commands, ``gandt NAME ...``, attached to the app."""
-    commands = typer.Typer(help=text, no_args_is_help=True, add_completion=False)
-    app.add_typer(commands, name=name)
+    commands = typer.Typer(cls=cls, help=text, no_args_is_help=True, add_completion=False)
+    app.add_typer(commands, name=name, rich_help_panel=_STAGE_OF[name])
     return commands
 
 
@@ -140,6 +162,8 @@ def main() -> None:
         template,
     )
 
+    for command in app.registered_commands:
+        command.rich_help_panel = _STAGE_OF[str(command.name or getattr(command.callback, "__name__", ""))]
     try:
         app()
     except GandtError as error:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from gandt.cli import Json, app, show_json, show_table
+from gandt.cli import Json, group, show_json, show_table
 from gandt.cli.serve import State
 
 Workteam = Annotated[str, typer.Option(help="The worker's workteam.")]
@@ -24,13 +24,9 @@ class _ShowByDefault(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-commands = typer.Typer(
-    cls=_ShowByDefault,
-    help="How reliable workers are (gandt workers ANSWERS), and who may work on gandt serve.",
-    no_args_is_help=True,
-    add_completion=False,
+commands = group(
+    "workers", "How reliable workers are (gandt workers ANSWERS), and who may work on gandt serve.", _ShowByDefault
 )
-app.add_typer(commands, name="workers")
 
 
 @commands.command()
