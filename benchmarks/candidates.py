@@ -16,7 +16,6 @@ cuda`` the GPU's), and g-and-t's rule against the same in scipy and pandas.
 
 import argparse
 import io
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -35,7 +34,9 @@ from gandt.candidates.duplicates import near_pairs
 from gandt.candidates.rules import RULES, centred, pool_mean, product_chunks, unit
 from gandt.candidates.trimmed import count_threshold, farther_than_other
 from gandt.embedding import models
-from gandt.embedding.store import EMBEDDED, Record, Vectors, Writer
+from gandt.embedding.store import EMBEDDED, Record
+from gandt.embedding.vectors import Vectors
+from gandt.embedding.writer import Writer
 from gandt.images import decode
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -233,10 +234,15 @@ def duplicates(folder: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def anonymous_memory() -> float:
-    """GiB of memory that isn't a mapped file (which the system can drop at any time)."""
+def forget_peak() -> None:
+    """Let the process's peak memory begin anew (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory() -> float:
+    """GiB that the process held at most since the peak was forgotten, pages of mapped files included."""
     status = Path("/proc/self/status").read_text()
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("RssAnon"))) / 2**20
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 2**20
 
 
 def best_of(work: Callable[[], Any], times: int = 2) -> float:
@@ -289,7 +295,7 @@ def original(vectors: Array, seeds: dict[str, Array], other: str) -> Array:
     return frame.drop(columns=other).gt(frame[other], axis=0).sum(axis=1).to_numpy()
 
 
-def speed(rows: int, dim: int, seed_count: int, place: str) -> pd.DataFrame:
+def speed(rows: int, dim: int, seed_count: int, place: str, rules: list[str]) -> pd.DataFrame:
     found, device = [], devices.choose(place)
     with tempfile.TemporaryDirectory() as work:
         store = big_store(f"{work}/store", rows, dim)
@@ -324,16 +330,24 @@ def speed(rows: int, dim: int, seed_count: int, place: str) -> pd.DataFrame:
             }
         )
         seeds = [np.sort(part) for part in np.array_split(rng.choice(rows, seed_count, replace=False), 10)]
-        for rule in ("mean", "nearest", "spread", "g-and-t"):
-            before = anonymous_memory()
+        for rule in rules:
+            forget_peak()
+            seconds = best_of(lambda rule=rule: RULES[rule](vectors, seeds, device=device), 1)
+            peak = f"peak {peak_memory():.2f} GiB"
             found.append(
-                {
-                    "what": f"rule {rule}, {seed_count} seeds of 10 labels",
-                    "seconds": best_of(lambda rule=rule: RULES[rule](vectors, seeds, device=device), 1),
-                    "GFLOP/s": None,
-                }
+                {"what": f"rule {rule}, {seed_count} seeds of 10 labels, {peak}", "seconds": seconds, "GFLOP/s": None}
             )
-            print(rule, f"memory beside the mapped file {anonymous_memory():.2f} GiB (before {before:.2f})", flush=True)
+            print(found[-1]["what"], f"{seconds:.0f} s", flush=True)
+        by_label = {f"label {number}": [f"{row:09}" for row in part] for number, part in enumerate(seeds)}
+        forget_peak()
+        seconds = best_of(lambda: filter_by_similarity(store, by_label, rule="mean", device=place), 1)
+        found.append(
+            {
+                "what": f"filter_by_similarity, rule mean: names, scores, reasons, table; peak {peak_memory():.2f} GiB",
+                "seconds": seconds,
+                "GFLOP/s": None,
+            }
+        )
         some = min(rows, 20_000)
         part = np.asarray(vectors[:some])
         names = {f"label {number}": rng.choice(some, seed_count // 10, replace=False) for number in range(9)}
@@ -358,8 +372,6 @@ def speed(rows: int, dim: int, seed_count: int, place: str) -> pd.DataFrame:
                 "GFLOP/s": None,
             }
         )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"peak memory of the process, mapped file and g-and-t's own computation included: {peak:.2f} GiB")
     return pd.DataFrame(found)
 
 
@@ -379,6 +391,7 @@ def main() -> None:
     command.add_argument("--dim", type=int, default=1280)
     command.add_argument("--seeds", type=int, default=1000)
     command.add_argument("--device", default="cpu", help="cpu or cuda")
+    command.add_argument("--rules", nargs="+", default=["mean", "nearest", "spread", "g-and-t"])
     options = parser.parse_args()
     if options.command != "speed":
         remember_whitening()
@@ -391,7 +404,7 @@ def main() -> None:
     elif options.command == "decision":
         table = decision(options.folder, options.draws, options.wanted)
     else:
-        table = speed(options.rows, options.dim, options.seeds, options.device)
+        table = speed(options.rows, options.dim, options.seeds, options.device, options.rules)
     print(
         table.to_markdown(index=False, floatfmt=".3f")
         if hasattr(table, "to_markdown") and _tabulate()

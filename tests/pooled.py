@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from gandt.embedding import EmbeddingStore
-from gandt.embedding.store import EMBEDDED, Record, Writer
+from gandt.embedding.store import EMBEDDED, Record
+from gandt.embedding.writer import Writer
 
 
 def make_store(

@@ -11,15 +11,21 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.spatial.distance import cdist
 from scipy.stats import trim_mean
+from test_embedding_models import tiny_onnx
+from typer.testing import CliRunner
 
-from gandt import EmbeddingStore, filter_by_similarity
+from gandt import EmbeddingStore, embed, filter_by_similarity
 from gandt.candidates import estimate_recall
 from gandt.candidates.duplicates import find_duplicates, near_pairs, threshold_page
 from gandt.candidates.rules import RULES
-from gandt.candidates.seeds import read_seeds
+from gandt.candidates.seeds import read_seeds, with_seeds
 from gandt.candidates.similar import lower_bounds
 from gandt.candidates.trimmed import count_threshold
-from gandt.embedding.store import EMBEDDED, Record, Vectors, Writer
+from gandt.cli import app
+from gandt.cli import embedding as _embedding_cmd  # noqa: F401  (registers the command)
+from gandt.embedding.store import EMBEDDED, Record
+from gandt.embedding.vectors import Vectors
+from gandt.embedding.writer import Writer
 from gandt.errors import InputError
 
 DESCRIPTION = {"model": "t", "weights": "", "precision": "fp32", "preprocessing": {}, "dtype": "float32", "licence": ""}
@@ -287,6 +293,36 @@ def test_seeds_come_from_folders_tables_manifests_and_names(tmp_path: Path) -> N
     (tmp_path / "none.csv").write_text("item,label\n")
     with pytest.raises(InputError, match="names no seeds"):
         read_seeds([str(tmp_path / "none.csv")], store)
+
+
+def test_seeds_that_the_store_lacks_are_embedded_beside_it(tmp_path: Path) -> None:
+    model = tiny_onnx(tmp_path / "tiny.onnx")
+    rng = np.random.default_rng(0)
+    for name in [f"pool/{number}.png" for number in range(12)] + [f"seeds/a/{number}.png" for number in range(3)]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(tmp_path / name)
+    path, out = str(tmp_path / "store"), tmp_path / "out.csv"
+    embed(str(tmp_path / "pool"), path, model=model, dtype="float16")
+    before = {file.name: file.read_bytes() for file in Path(path).glob("[!.]*")}
+    line = ["filter", path, "--seeds", str(tmp_path / "seeds"), "--rule", "mean", "--out", str(out)]
+    assert CliRunner().invoke(app, line).exit_code == 0
+    found = pd.read_csv(out)
+    assert {file.name: file.read_bytes() for file in Path(path).glob("[!.]*")} == before
+    assert sorted(found["item"]) == sorted(str(tmp_path / f"pool/{number}.png") for number in range(12))
+    # the same as with the seeds in the store
+    embed(str(tmp_path / "seeds"), path, model=model, dtype="float16")
+    assert CliRunner().invoke(app, line).exit_code == 0
+    pd.testing.assert_frame_equal(pd.read_csv(out), found)
+    # a mistake says which seed, and in Python which command adds it
+    (tmp_path / "seeds/a/none.png").touch()
+    store = EmbeddingStore.open(path)
+    with pytest.raises(InputError, match=r"the seed .*none\.png can't be used: the file is empty"):
+        with_seeds(store, {"a": [str(tmp_path / "seeds/a/none.png")]})
+    with pytest.raises(InputError, match=r"first: gandt embed SOURCE .* --model onnx:.* --dtype float16"):
+        filter_by_similarity(store, {"a": [str(tmp_path / "seeds/a/none.png")]})
+    Path(model.removeprefix("onnx:")).unlink()
+    with pytest.raises(InputError, match="can't load"):
+        with_seeds(store, {"a": ["elsewhere.png"]})
 
 
 def test_vectors_of_several_parts_act_as_one_array() -> None:

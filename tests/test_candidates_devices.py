@@ -12,7 +12,7 @@ from gandt.candidates import devices, filter_by_similarity
 from gandt.candidates.devices import CPU
 from gandt.candidates.duplicates import near_pairs
 from gandt.candidates.rules import RULES
-from gandt.embedding.store import Vectors
+from gandt.embedding.vectors import Vectors
 from gandt.errors import InputError
 
 

@@ -21,7 +21,9 @@ from gandt.candidates import shards
 from gandt.candidates.rules import exact_sum
 from gandt.candidates.shards import Alone, Exchange
 from gandt.embedding import merge
-from gandt.embedding.store import EMBEDDED, Record, Vectors, Writer
+from gandt.embedding.store import EMBEDDED, Record
+from gandt.embedding.vectors import Vectors
+from gandt.embedding.writer import Writer
 from gandt.errors import InputError, StorageError
 
 

@@ -95,6 +95,34 @@ def test_rounds_learn_and_everything_is_kept(whole: Any) -> None:
     assert (answers.groupby("item")["worker"].nunique() == 2).all()
 
 
+def test_gold_mixed_in_judges_workers_and_is_no_label(pool: Path, whole: Any, tmp_path: Path) -> None:
+    ask = f"with: simulated, truth: {pool}/truth.csv, skill: 0.85, workers: 2, gold_rate: 0.25"
+    result = run(config(pool, tmp_path / "run", ask=ask, stop="rounds: 3, budget: 60"))
+    gold = set(tables.read_table(str(pool / "gold.csv"))["item"])
+    folder = tmp_path / "run"
+    asked: list[str] = []
+    for number in range(3):
+        questions = tables.read_table(str(folder / f"round-00{number}" / "questions.csv"))
+        mixed = questions[questions["item"].isin(gold)]
+        assert len(mixed) == -(-0.25 * (len(questions) - len(mixed)) // 1)
+        assert questions["probability"][questions["ask"] == "first answer"].notna().all(), "gold looks like the others"
+        asked += mixed["item"].tolist()
+    assert len(asked) == len(set(asked)), "of sixty gold items none is asked twice before all are"
+    last = result.rounds[-1]
+    answers = pd.concat([tables.read_table(str(folder / f"round-00{number}" / "answers.csv")) for number in range(3)])
+    assert last["gold_answers"] == answers["item"].isin(gold).sum() == 2 * len(asked)
+    assert last["answers"] == (~answers["item"].isin(gold)).sum() <= 60
+    assert last["spent"] == pytest.approx(len(answers) * 0.012)
+    labels = tables.read_table(str(folder / "round-002" / "labels.csv"))
+    assert not set(labels["item"]) & gold
+    workers = tables.read_table(str(folder / "round-002" / "workers.csv")).astype(
+        {"gold_answers": int, "gold_right": int}
+    )
+    assert workers["gold_answers"].sum() == last["gold_answers"]
+    assert 0.6 < workers["gold_right"].sum() / workers["gold_answers"].sum() < 1
+    assert result.rounds[0]["asked"] == whole.rounds[0]["asked"], "gold takes nothing from the pool"
+
+
 class DiesAt:
     """Raises at the n-th file that is written, as a power cut would; the file isn't there then."""
 
@@ -188,7 +216,8 @@ def test_a_changed_pool_is_noticed_and_taken_when_wanted(pool: Path, tmp_path: P
     mine = tmp_path / "pool"
     shutil.copytree(pool, mine)
     run(config(mine, tmp_path / "run", stop="rounds: 1"))
-    from gandt.embedding.store import EMBEDDED, Record, Writer
+    from gandt.embedding.store import EMBEDDED, Record
+    from gandt.embedding.writer import Writer
 
     store = EmbeddingStore.open(str(mine / "store"))
     vector = np.asarray(store.vectors[:1])
@@ -232,7 +261,8 @@ def test_what_a_run_refuses(pool: Path, tmp_path: Path) -> None:
 
 
 def test_an_empty_pool(pool: Path, tmp_path: Path) -> None:
-    from gandt.embedding.store import SET_ASIDE, Record, Writer
+    from gandt.embedding.store import SET_ASIDE, Record
+    from gandt.embedding.writer import Writer
 
     store = EmbeddingStore.open(str(pool / "store"))
     with Writer(str(tmp_path / "store"), store.description) as writer:

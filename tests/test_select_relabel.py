@@ -11,7 +11,8 @@ from gandt import consolidate
 from gandt.candidates.carry import carry_labels, representatives
 from gandt.candidates.relabel import rank_answers
 from gandt.embedding import EmbeddingStore
-from gandt.embedding.store import Record, Writer
+from gandt.embedding.store import Record
+from gandt.embedding.writer import Writer
 from gandt.errors import InputError
 from gandt.rounds.select import select
 

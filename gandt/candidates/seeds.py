@@ -2,12 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from gandt import storage, tables
-from gandt.embedding import EmbeddingStore
+from gandt.embedding import EmbeddingStore, embed, models
+from gandt.embedding.store import SET_ASIDE
 from gandt.errors import InputError
 from gandt.images import EXTENSIONS
 
@@ -26,7 +30,7 @@ def read_seeds(sources: Sequence[str], store: EmbeddingStore, *, s3: Any = None)
     Raises
     ------
     InputError
-        When a source names no seeds, or a seed isn't in the store.
+        When a source names no seeds.
     """
     pairs: list[tuple[str, str]] = []
     for source in sources:
@@ -48,6 +52,45 @@ def read_seeds(sources: Sequence[str], store: EmbeddingStore, *, s3: Any = None)
             item = by_content.get(_sha256(item), item)
         seeds.setdefault(label, []).append(item)
     return dict(sorted(seeds.items()))
+
+
+def with_seeds(store: EmbeddingStore, seeds: Mapping[str, Sequence[str]], *, s3: Any = None) -> EmbeddingStore:
+    """Return the store with the vectors of those seeds added that it lacks, in memory; its files stay as they are.
+
+    They are embedded by the model, precision and weights that the store was made with. A store of vectors that no
+    model of gandt made is returned as it is.
+
+    Parameters
+    ----------
+    store : EmbeddingStore
+        The pool.
+    seeds : mapping of str to sequence of str
+        Items by label, as :func:`read_seeds` gives them.
+
+    Raises
+    ------
+    InputError
+        When such a seed can't be read, or the model can't be loaded or isn't the one any more that made the store.
+    """
+    known = set(store.items["item"])
+    missing = sorted({item for items in seeds.values() for item in store.names(items)} - known)
+    made = store.description
+    if not missing or not models.is_known(str(made["model"])):
+        return store
+    with tempfile.TemporaryDirectory(prefix="gandt-seeds-") as work:
+        tables.write_table(pd.DataFrame({"item": missing}), f"{work}/seeds.parquet")
+        found = embed(
+            f"{work}/seeds.parquet",
+            f"{work}/store",
+            model=str(made["model"]),
+            precision=str(made["precision"]),
+            dtype=str(made["dtype"]),
+            s3=s3,
+        )
+        bad = found.items[found.items["status"] == SET_ASIDE]
+        if len(bad):
+            raise InputError(f"the seed {bad['item'].iloc[0]} can't be used: {bad['reason'].iloc[0]}; name another one")
+        return store.joined(found)  # vectors stay mapped when the folder goes
 
 
 def _pairs(source: str, s3: Any) -> list[tuple[str, str]]:

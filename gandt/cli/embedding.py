@@ -145,7 +145,7 @@ def filter_command(
     --out candidates-3.parquet
     """
     from gandt.candidates import filter_by_similarity
-    from gandt.candidates.seeds import read_seeds
+    from gandt.candidates.seeds import read_seeds, with_seeds
     from gandt.candidates.shards import Exchange
     from gandt.embedding import EmbeddingStore
     from gandt.errors import InputError
@@ -158,7 +158,10 @@ def filter_command(
         raise InputError("--shard and --exchange belong together: which part this is, and the folder that all reach")
     if shard is not None and exchange is not None:
         options["exchange"] = Exchange(exchange, shard, {**options, "seeds": seeds}, wait=wait)
-    table = filter_by_similarity(opened, read_seeds(seeds, opened), device=device, **options)
+    given = read_seeds(seeds, opened)
+    if shard is None:  # a shard's seeds may lie in another shard
+        opened = with_seeds(opened, given)
+    table = filter_by_similarity(opened, given, device=device, **options)
     if out:
         write_table(table, out)
     counts = {decision: int((table["decision"] == decision).sum()) for decision in ("keep", "explore", "discard")}

@@ -18,7 +18,7 @@ import pandas as pd
 from gandt import jobs, storage, tables
 from gandt.answers import read_answers
 from gandt.candidates import filter_by_similarity
-from gandt.candidates.seeds import read_seeds
+from gandt.candidates.seeds import read_seeds, with_seeds
 from gandt.consensus import consolidate
 from gandt.embedding import EmbeddingStore
 from gandt.errors import InputError, ServiceError
@@ -182,7 +182,8 @@ class Steps:
                 store = EmbeddingStore.open(folder)
                 seeds = read_seeds(run.seeds, store, s3=self.s3)
                 options: dict[str, Any] = {"recall": run.recall, "explore": run.explore, "seed": run.seed}
-                found = filter_by_similarity(store, seeds, rule=run.rule, other=run.other, **options)
+                pool = with_seeds(store, seeds, s3=self.s3)
+                found = filter_by_similarity(pool, seeds, rule=run.rule, other=run.other, **options)
         local = next((item for item in found["item"] if not storage.is_s3(item)), None)
         if local is not None:
             raise InputError(f"run {run.name}: {local} isn't on S3, where workers could see it; embed the S3 folder")

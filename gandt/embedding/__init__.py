@@ -2,6 +2,7 @@
 
 from gandt.embedding.merge import check, merge
 from gandt.embedding.pipeline import Run, embed
-from gandt.embedding.store import EmbeddingStore, Vectors, fingerprint
+from gandt.embedding.store import EmbeddingStore, fingerprint
+from gandt.embedding.vectors import Vectors
 
 __all__ = ["EmbeddingStore", "Run", "Vectors", "check", "embed", "fingerprint", "merge"]

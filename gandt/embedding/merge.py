@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from gandt import storage
 from gandt.embedding.sources import list_source
-from gandt.embedding.store import EMBEDDED, EmbeddingStore, Writer, part_names
+from gandt.embedding.store import EMBEDDED, EmbeddingStore, part_names
+from gandt.embedding.writer import Writer
 from gandt.errors import GandtError, InputError
 
 _PART = 16_384

@@ -91,20 +91,26 @@ def load(name: str, *, precision: str = "fp32", device: str = "auto") -> Model:
     MissingExtra
         When the model needs a package that isn't installed.
     """
-    import gandt.embedding.families  # noqa: F401  (registers the loaders)
-
     for given, known, what in ((precision, PRECISIONS, "precision"), (device, DEVICES, "device")):
         if given not in known:
             raise InputError(f"there is no {what} {given!r}; choose from {', '.join(known)}")
-    prefix = name.partition(":")[0] + ":" if ":" in name else name
-    if prefix not in _LOADERS:
+    if not is_known(name):
         raise InputError(f"there is no model {name!r}; choose from {', '.join(known_models())}")
-    return _LOADERS[prefix](name, precision, device)
+    return _LOADERS[_prefix(name)](name, precision, device)
+
+
+def is_known(name: str) -> bool:
+    """Say whether :func:`load` has a loader for this name."""
+    return _prefix(name) in known_models()
+
+
+def _prefix(name: str) -> str:
+    return name.partition(":")[0] + ":" if ":" in name else name
 
 
 def known_models() -> list[str]:
     """Return the registered names and prefixes."""
-    import gandt.embedding.families  # noqa: F401
+    import gandt.embedding.families  # noqa: F401  (registers the loaders)
 
     return sorted(_LOADERS)
 

@@ -22,7 +22,8 @@ from gandt import storage
 from gandt.embedding import models, sources
 from gandt.embedding.blocks import Blocks
 from gandt.embedding.models import Features, Model
-from gandt.embedding.store import EMBEDDED, SET_ASIDE, EmbeddingStore, Record, Writer
+from gandt.embedding.store import EMBEDDED, SET_ASIDE, EmbeddingStore, Record
+from gandt.embedding.writer import Writer
 from gandt.errors import InputError, StorageError
 from gandt.images import BadImageError, Picture, decode
 from gandt.progress import Meter

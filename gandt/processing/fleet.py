@@ -17,7 +17,7 @@ from typing import Any
 
 from gandt import storage, tables
 from gandt.candidates import filter_by_similarity
-from gandt.candidates.seeds import read_seeds
+from gandt.candidates.seeds import read_seeds, with_seeds
 from gandt.embedding import EmbeddingStore, embed, merge
 from gandt.errors import InputError
 
@@ -252,7 +252,8 @@ def _finish(task: Work, of: int, temporary: str, s3: Any) -> dict[str, Any]:
     facts: dict[str, Any] = {"total": len(store.items)}
     if task.candidates:
         opened = EmbeddingStore.open(out)
-        table = filter_by_similarity(opened, read_seeds(task.seeds, opened, s3=s3), **task.filtering)
+        seeds = read_seeds(task.seeds, opened, s3=s3)
+        table = filter_by_similarity(with_seeds(opened, seeds, s3=s3), seeds, **task.filtering)
         tables.write_table(table, task.candidates, s3=s3)
         facts["kept"] = int((table["decision"] == "keep").sum())
     return facts

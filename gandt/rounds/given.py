@@ -10,7 +10,8 @@ import pandas as pd
 
 from gandt import storage
 from gandt.embedding import EmbeddingStore
-from gandt.embedding.store import EMBEDDED, Record, Writer
+from gandt.embedding.store import EMBEDDED, Record
+from gandt.embedding.writer import Writer
 from gandt.errors import InputError, extra
 
 Array = np.ndarray[Any, np.dtype[Any]]
