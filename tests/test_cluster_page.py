@@ -310,13 +310,13 @@ def test_on_a_phone_with_fingers(browser: Any, pool: Path) -> None:
         waits_for(page, "12 images, 1 struck out")
         page.fill("#label", "red")
         page.tap("#give")
-        for _ in range(2):
+        for named in (1, 2):
+            page.wait_for_function("n => document.querySelectorAll('#list .named').length === n", arg=named)
             page.wait_for_function("() => document.getElementById('heading').textContent === '12 images'")
             assert page.evaluate("document.documentElement.scrollWidth") == 375
             sizes = page.evaluate("[...document.querySelectorAll('#naming button')].map((b) => b.offsetHeight)")
             assert min(size for size in sizes if size) >= 40
             page.tap(".chip >> nth=0")
-            page.wait_for_timeout(150)
         page.wait_for_selector("#done:not([hidden])")
         page.tap("#again")
         page.wait_for_function("() => document.getElementById('go').innerText === 'Name the rest in 1 cluster'")

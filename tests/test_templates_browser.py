@@ -73,7 +73,7 @@ class Worker:
         self.page.get_by_role("button", name="Submit", exact=True).click()
 
     def submitted(self):
-        self.page.wait_for_function("window.submitted", timeout=3000)
+        self.page.wait_for_function("window.submitted")
         return self.page.evaluate("window.submitted")
 
     def refused(self):
