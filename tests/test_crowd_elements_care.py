@@ -38,9 +38,9 @@ FORM = """<crowd-form>
 
 
 def widget(element: str) -> str:
-    lists = (
-        """labels='["Cat", "Dog"]' categories='["Cat", "Dog"]' text="Some words" exclusion-category="{text: 'no'}" """
-    )
+    lists = """labels='["Cat", "Dog"]' categories='["Cat", "Dog"]' text="Some words" exclusion-category="{text: 'no'}"
+        responses='["a", "b"]' ordinal-ranking-dimensions='[{"name": "Tone"}]' question-tags='["Who"]'
+        allow-custom-question-tags=true """
     return f"""<crowd-form><{element} name=r src=/image.png header="Do it" {lists}>
       <short-instructions>In short</short-instructions><full-instructions>At length</full-instructions>
       <classification-target>Some text</classification-target><worker-comment>Why?</worker-comment>
@@ -48,7 +48,8 @@ def widget(element: str) -> str:
 
 
 WIDGETS = ["crowd-image-classifier", "crowd-classifier-multi-select", "crowd-bounding-box", "crowd-polygon",
-           "crowd-instance-segmentation", "crowd-entity-annotation"]  # fmt: skip
+           "crowd-instance-segmentation", "crowd-entity-annotation", "crowd-text-ranking",
+           "crowd-question-answer-generation"]  # fmt: skip
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -198,3 +198,44 @@ def test_help_says_how_it_goes(live, enter, tmp_path) -> None:
     page.screenshot(path=tmp_path / "help.png")
     page.keyboard.press("Escape")
     assert page.get_by_role("dialog").count() == 0
+
+
+def test_reloading_and_the_browsers_back(live, enter) -> None:
+    words(live, 1, workers_per_object=1)
+    page = enter("Ann")
+    begin(page)
+    field = page.frame_locator(SHOWN).get_by_label("Word")
+    field.fill("half")
+    lease = page.locator(SHOWN).get_attribute("src").rpartition("/")[2]
+    until(lambda: live.store.draft(lease) or page.wait_for_timeout(50))
+    page.reload()
+    until(lambda: field.input_value() == "half")  # in the task again, not in the list
+    page.go_back()
+    page.get_by_role("button", name="Start Words").wait_for()
+    page.go_forward()
+    until(lambda: field.input_value() == "half")
+    submit(page, "whole")
+    page.get_by_role("heading", name="Nothing").first.wait_for()
+    assert [answer.content for answer in live.store.answers_after("words", 0)] == [{"word": "whole"}]
+
+
+def test_a_task_whose_time_ends_while_somebody_writes(live, enter) -> None:
+    words(live, 2, workers_per_object=1)
+    page = enter("Ann")
+    page.clock.install(time=time.time())
+    begin(page)
+    first = text_of(page)
+    seconds = page.evaluate("(page.ends - performance.now()) / 1000")
+    page.clock.run_for((seconds - 30) * 1000)
+    assert page.locator("#clock.short").inner_text().startswith("0:")
+    live.service.clock = lambda: time.time() + seconds + 60
+    asked = []
+    page.on("request", lambda request: "/next" in request.url and asked.append(request.url))
+    page.route("**/next", lambda route: route.abort())
+    page.clock.run_for(35_000)
+    page.get_by_role("alert").filter(has_text="can't be reached").wait_for()
+    assert len(asked) == 1  # not once a second
+    page.unroute("**/next")
+    page.clock.run_for(15_000)
+    page.get_by_role("alert").filter(has_text="The time for the last task was over").wait_for()
+    assert text_of(page) != first

@@ -340,7 +340,7 @@ def test_a_hostile_template_sends_nothing_anywhere(live, enter) -> None:
             "403,barred,barred,barred",
             "barred,barred,barred,barred",
         )  # a forged grant, and what isn't granted
-        assert page.url == live.address + "/"
+        assert page.url == live.address + "/#hostile"
         assert len(page.context.pages) == 1
         assert page.locator(SHOWN).count() == 1
         inner.evaluate(f"""() => {{ const form = document.createElement("form");

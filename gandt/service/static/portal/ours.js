@@ -20,8 +20,13 @@ async function ask(address, content) {
     throw new Refused(0, "The server can't be reached. Nothing you sent is lost; try again in a moment.");
   }
   const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Refused(response.status, answer.reason || `The server answered ${response.status}.`);
+  if (!response.ok) throw new Refused(response.status, sentence(answer.reason || `the server answered ${response.status}`));
   return answer;
+}
+
+// A reason as the server gives it, "this isn't so", as a sentence.
+function sentence(reason) {
+  return `${reason[0].toUpperCase()}${reason.slice(1)}${/[.!?]$/.test(reason) ? "" : "."}`;
 }
 
 function element(tag, text, ...children) {

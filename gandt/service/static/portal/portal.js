@@ -34,22 +34,39 @@ function show(heading, ...children) {
 
 const count = (left) => `${left} left for you`;
 
-async function listJobs() {
+// The address says which job is open, so that reloading comes back to it and the browser's Back leads to the list.
+const named = () => {
+  try {
+    return decodeURIComponent(window.location.hash.slice(1));
+  } catch {
+    return "";
+  }
+};
+
+function remember(name) {
+  if (named() !== name) window.history.pushState(null, "", name ? `/#${encodeURIComponent(name)}` : "/");
+}
+
+// List the worker's jobs, or go on with the one of this name.
+async function listJobs(wanted = "") {
   job = null;
   at("back").hidden = true;
   let listed;
   try {
     listed = await call("jobs");
   } catch (error) {
-    return failed(error, listJobs);
+    return failed(error, () => listJobs(wanted));
   }
   at("worker").textContent = listed.worker;
   at("sign-out").hidden = false;
   notice("");
   const open = listed.jobs.filter((each) => each.left > 0);
+  const chosen = open.find((each) => each.name === wanted);
+  if (chosen) return begin(chosen);
+  remember("");
   if (!open.length) {
     show("Your jobs", message("Nothing to do right now", "New work appears here on its own."));
-    again = setTimeout(listJobs, 10_000);
+    again = setTimeout(() => listJobs(), 10_000);
     return undefined;
   }
   const rows = open.map((each) => {
@@ -64,6 +81,7 @@ async function listJobs() {
 
 async function begin(chosen) {
   job = chosen;
+  remember(job.name);
   try {
     open(await call(`jobs/${encodeURIComponent(job.name)}/next`, {}));
   } catch (error) {
@@ -94,7 +112,7 @@ function open(given) {
   notice("");
   if (!given.task) {
     const before = last;
-    show(job.title, message("Nothing left for you here", "Others may still be at work; new tasks appear on their own.", button("All jobs", listJobs)));
+    show(job.title, message("Nothing left for you here", "Others may still be at work; new tasks appear on their own.", button("All jobs", () => listJobs())));
     last = before;
     at("undo").hidden = !last;
     const waiting = job;
@@ -195,7 +213,7 @@ function codeForm() {
     event.preventDefault();
     try {
       await call("session", { code: code.value, name: name.value });
-      listJobs();
+      listJobs(named());
     } catch (error) {
       notice(error.message);
     }
@@ -227,7 +245,7 @@ async function submit(answer) {
   } catch (error) {
     tell({ type: "crowd-form-rejected", reason: error.message });
     if (error.status === 410) await begin(job);
-    failed(error, listJobs);
+    failed(error, () => listJobs());
   } finally {
     sending = false;
   }
@@ -252,7 +270,7 @@ async function skip() {
   try {
     open(await call(`leases/${page.lease}/decline`, {}));
   } catch (error) {
-    failed(error, listJobs);
+    failed(error, () => listJobs());
   } finally {
     sending = false;
   }
@@ -295,9 +313,14 @@ function tick() {
   at("clock").setAttribute("aria-label", `Time for this task: ${minutes} minutes`);
   // an hour on the clock tells nobody anything
   at("clock").hidden = left > 600;
-  if (left === 0 && !sending) {
-    begin(job).then(() => notice("The time for the last task was over, so it went back. Here is another."));
-  }
+  at("clock").classList.toggle("short", left <= 60);
+  if (left === 60) at("status").textContent = "One minute is left for this task.";
+  if (left > 0 || sending || performance.now() < (page.asking ?? 0)) return;
+  const over = page;
+  over.asking = performance.now() + 10_000; // where the server can't be reached, it is asked again
+  begin(job).then(() => {
+    if (page && page !== over) notice("The time for the last task was over, so it went back. Here is another.");
+  });
 }
 
 window.addEventListener("message", (event) => {
@@ -327,7 +350,8 @@ document.addEventListener("visibilitychange", () => {
 
 async function start() {
   setInterval(tick, 1000);
-  at("back").addEventListener("click", listJobs);
+  at("back").addEventListener("click", () => listJobs());
+  window.addEventListener("popstate", () => listJobs(named()));
   at("skip").addEventListener("click", skip);
   at("undo").addEventListener("click", undo);
   at("help").addEventListener("click", help);
@@ -344,7 +368,7 @@ async function start() {
       return;
     }
   }
-  listJobs();
+  listJobs(named());
 }
 
 start();

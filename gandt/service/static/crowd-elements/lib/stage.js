@@ -77,7 +77,10 @@
     layout() {
       const room = this.element.clientWidth;
       if (!this.width || !room) return;
-      const tall = Math.max(160, window.innerHeight * (room < 500 ? 0.5 : 0.75));
+      // Beside its labels it leaves room for header, tools and Submit; on a phone for the labels above it.
+      const { innerHeight } = window;
+      const share = room < 500 ? 0.5 : Math.min(0.75, Math.max(0.5, 1 - 250 / innerHeight));
+      const tall = Math.max(160, innerHeight * share);
       this.fit = Math.min(room / this.width, tall / this.height, 8);
       this.view.style.width = `${Math.min(room, this.width * this.scale)}px`;
       this.view.style.height = `${Math.min(tall, this.height * this.scale)}px`;
