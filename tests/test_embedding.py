@@ -306,7 +306,8 @@ def test_check_finds_every_damage(tmp_path: Path, tiny: str) -> None:
     (damaged("newer") / "store.json").write_text('{"format": 99}')
     assert "newer gandt" in check(str(tmp_path / "newer"))[0]
     paint(tmp_path / "pool/new.png", 77)
-    assert "1 items of" in check(str(path), source=str(tmp_path / "pool"))[0]
+    assert re.search("lacks 1 items of .*new.png; embed: gandt", check(str(path), source=str(tmp_path / "pool"))[0])
+    assert "aws s3 sync s3://bucket/store FOLDER" in check("s3://bucket/store")[0]
     assert "holds no embedding store" in check(str(tmp_path / "pool"))[0]
 
 

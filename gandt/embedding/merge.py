@@ -61,7 +61,12 @@ def merge(stores: Sequence[str], out: str, *, source: str | None = None, s3: Any
     records = records.sort_values(["item", "status"], ascending=[True, False], kind="stable")
     records = records.drop_duplicates("item", keep="last", ignore_index=True)
     if source is not None:
-        _complete(set(records["item"]), source, s3)
+        missing = _missing(set(records["item"]), source, s3)
+        if missing:
+            raise InputError(
+                f"{len(missing)} items of {source} are in none of the stores, such as {missing[0]}; "
+                "embed them (each shard of the same n) and merge again"
+            )
 
     target, building = Path(out), Path(f"{out.rstrip('/')}.merging")
     with storage.explained("write", out):
@@ -103,13 +108,8 @@ def _same_files(one: Path, other: Path) -> bool:
     )
 
 
-def _complete(items: set[str], source: str, s3: Any, column: str | None = None) -> None:
-    missing = [entry.item for entry in list_source(source, column=column, s3=s3) if entry.item not in items]
-    if missing:
-        raise InputError(
-            f"{len(missing)} items of {source} are in none of the stores, such as {missing[0]}; "
-            "embed them (each shard of the same n) and merge again"
-        )
+def _missing(items: set[str], source: str, s3: Any, column: str | None = None) -> list[str]:
+    return [entry.item for entry in list_source(source, column=column, s3=s3) if entry.item not in items]
 
 
 def check(store: str, *, source: str | None = None, column: str | None = None, s3: Any = None) -> list[str]:
@@ -145,7 +145,11 @@ def check(store: str, *, source: str | None = None, column: str | None = None, s
         )
     if source is not None:
         try:
-            _complete(set(items["item"]), source, s3, column)
+            missing = _missing(set(items["item"]), source, s3, column)
+            if missing:
+                problems.append(
+                    f"{store} lacks {len(missing)} items of {source}, such as {missing[0]}; embed: {opened.command()}"
+                )
         except GandtError as error:
             problems.append(str(error))
     return problems

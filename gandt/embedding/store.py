@@ -222,6 +222,8 @@ def part_names(path: str) -> list[str]:
 
 def read_description(path: str) -> dict[str, Any]:
     """Return the content of store.json."""
+    if storage.is_s3(path):
+        raise InputError(f"a store is read from a local folder, not {path}; copy it first: aws s3 sync {path} FOLDER")
     file = Path(path) / "store.json"
     if not file.is_file():
         raise InputError(f"{path} holds no embedding store (no store.json); make one: gandt embed SOURCE {path}")
