@@ -235,8 +235,8 @@ class Run:
             "pool": int((self.stands_for == self.stands_for.index).sum()),
             "learned_in": learned_in,
             "learned_from": learned_from,
-            "contradictions": None,
-            "halting": None,
+            "target": self.config["stop"]["accuracy"],
+            **dict.fromkeys(("contradictions", "halting", "halting_counts")),
             **dict.fromkeys(("accuracy", "accuracy_low", "accuracy_high", "auc")),
         }
         if model is not None:
@@ -259,7 +259,9 @@ class Run:
             pair = table.merge(pd.read_parquet(before), on="item", suffixes=("", "_before"))
             facts["contradictions"] = contradictions(pair["label_before"].to_numpy(), pair["label"].to_numpy())
         if left:
-            facts["halting"] = halting_bar(margin(found), self.config["choose"]["n"]).state
+            bar = halting_bar(margin(found), self.config["choose"]["n"])
+            facts["halting"] = bar.state
+            facts["halting_counts"] = [bar.efficient, bar.no_better_than_random, bar.not_efficient]
         return facts
 
     # ------------------------------------------------------------------ pieces
