@@ -144,6 +144,12 @@ class LocalFunction:
         size = os.fstat(number).st_size
         return os.pread(number, most, max(0, size - most)).decode("utf-8", "replace")
 
+    def interrupt(self) -> None:
+        """End the process in the middle of a call, which then fails."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
     def close(self) -> None:
         """End the process; a later call starts it again."""
         self._stop()

@@ -9,9 +9,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from gandt.errors import InputError
+from gandt.jobs.request import model_problems
 from gandt.service.store import Store, open_store
 
 OWNER = "owner"  # whose tokens the owner's are
+NAME_LIMIT = 60  # characters of a worker's name
 _DAY, _HOUR = 86_400, 3600
 
 
@@ -21,13 +23,27 @@ def invite(name: str, workteam: str, state: str, *, days: int = 30, new_team: bo
     Raises
     ------
     InputError
-        When there is no such workteam, or no service has ever run on this state.
+        When there is no such workteam, the name is none, or no service has ever run on this state.
     """
-    now = time.time()
+    now, name = time.time(), checked_name(name)
     with _opened(state) as store:
         _team(store, workteam, new_team, now)
         token = store.issue(store.add_worker(name, workteam), "link", now + days * _DAY)
         return f"{store.setting('address')}/enter#{token}"
+
+
+def checked_name(name: str) -> str:
+    """Return a worker's name without needless spaces.
+
+    Raises
+    ------
+    InputError
+        When it is empty, long, or holds what nobody can see.
+    """
+    name = " ".join(name.split())
+    if not name or len(name) > NAME_LIMIT or not name.isprintable():
+        raise InputError(f"give a name, in up to {NAME_LIMIT} characters")
+    return name
 
 
 def revoke(name: str, state: str, *, workteam: str | None = None) -> int:
@@ -110,4 +126,7 @@ def _team(store: Store, workteam: str, new: bool, now: float) -> None:
         return
     if not new:
         raise InputError(f"there is no workteam {workteam!r}; check its name, or make it with --new-team")
+    problems = model_problems({"WorkteamName": workteam}, "DescribeWorkteam")
+    if problems:
+        raise InputError(f"{workteam!r} can't be a workteam's name: {'; '.join(problems)}")
     store.put_workteam({"WorkteamName": workteam, "MemberDefinitions": [], "Description": workteam}, now)

@@ -16,7 +16,7 @@ from gandt.errors import ContractError, FunctionError, GandtError
 from gandt.jobs import check_request
 from gandt.service import builtin, streaming
 from gandt.service.engine import PASS_THROUGH, LabelingJob
-from gandt.service.functions import Function
+from gandt.service.functions import Function, LocalFunction
 from gandt.service.notices import Notices
 from gandt.service.store import Job, Lease, Store
 
@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 LIFETIME = 2_592_000
 # Tasks that are made before they are kept, together.
 CHUNK = 20
+# Seconds that the jobs' threads have to come to their next step when the service ends.
+ENDING = 10.0
 REASON_LIMIT = 1024  # characters of DescribeLabelingJob's FailureReason
 
 
@@ -72,12 +74,19 @@ class LabelingService:
                 self._begin(job.name)
 
     def end(self) -> None:
-        """Let every job's thread come to its next step and stop there; the jobs go on with the next ``start``."""
+        """Let every job's thread come to its next step and stop there; the jobs go on with the next ``start``.
+
+        Lambdas that are being called are ended, and called again then.
+        """
         self.ending = True
         for event in self._changed.values():
             event.set()
+        for function in self.functions.values():
+            if isinstance(function, LocalFunction):
+                function.interrupt()
+        deadline = time.monotonic() + ENDING
         for thread in self._threads.values():
-            thread.join()
+            thread.join(max(0.0, deadline - time.monotonic()))  # one that waits for AWS is left behind
         if self._notices is not None:
             self._notices.end()
 
@@ -210,6 +219,8 @@ class LabelingService:
                     self._end(name, "Completed" if whole and not self.stopping(name) else "Stopped")
                 return
         except Exception as error:
+            if self.ending:
+                return  # a Lambda was interrupted, or the store is closed: no failure of the job, which goes on
             if not isinstance(error, GandtError):
                 _log.exception("labeling job %s failed", name)
             try:

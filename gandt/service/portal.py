@@ -3,6 +3,7 @@
 from typing import Any
 
 from gandt.errors import InputError, extra
+from gandt.service.invitations import checked_name
 from gandt.service.labeling import LabelingService
 from gandt.service.store import Lease
 from gandt.service.web import PRIVATE, Attempts, RefusedError, posted
@@ -14,7 +15,6 @@ with extra("local", "gandt serve"):
 
 COOKIE = "gandt_session"
 SESSION_SECONDS = 30 * 86_400
-NAME_LIMIT = 60  # characters of a worker's name
 
 
 class Portal:
@@ -54,9 +54,10 @@ class Portal:
         return signed_in(request, COOKIE, store.issue(worker, "session", now + SESSION_SECONDS))
 
     def _by_code(self, content: dict[str, Any]) -> str:
-        name = " ".join(str(content.get("name", "")).split())
-        if not name or len(name) > NAME_LIMIT or not name.isprintable():
-            raise RefusedError(400, f"give your name, in up to {NAME_LIMIT} characters")
+        try:
+            name = checked_name(str(content.get("name", "")))
+        except InputError as error:
+            raise RefusedError(400, str(error)) from error
         self._codes.check()
         try:
             worker = self._service.store.join(str(content["code"])[:100], name, self._service.clock())

@@ -1,11 +1,13 @@
 """What ``gandt serve`` does: a state folder opened, a port taken, functions started."""
 
 import fcntl
+import signal
 import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gandt.errors import InputError
 from gandt.service.setting import Setting, service_in
@@ -116,6 +118,7 @@ def serving(
         listener = stack.enter_context(listen(door.port, door.host))
         address = door.url(listener.getsockname()[1])
         store.set("address", address)
+        store.set("s3", s3)
         server = make_server(
             service,
             hosts=door.hosts(),
@@ -126,7 +129,21 @@ def serving(
         )
         stack.callback(service.end)
         service.start()
-        yield address, s3, lambda: server.run(sockets=[listener])
+        yield address, s3, lambda: _run(server, listener)
+
+
+def _run(server: Any, listener: Any) -> None:
+    """Serve until a signal comes; SIGTERM then ends the process as what it asks for: in order, and with success."""
+
+    def leave(*_: object) -> None:
+        raise SystemExit(0)
+
+    # the server raises the signal again when it has come to its end, for whoever listened before
+    earlier = signal.signal(signal.SIGTERM, leave)
+    try:
+        server.run(sockets=[listener])
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
 
 
 @contextmanager

@@ -140,8 +140,10 @@ def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"port {port} of {host} can't be had ({reason}); give another with --port") from error
+        reason = (error.strerror or str(error)).partition(" (while")[0]
+        raise InputError(
+            f"port {port} of {host} can't be had ({reason}); give another with --port, or --s3-port if it is the S3's"
+        ) from error
     # asyncio doesn't do it for a socket made like this; connections inherit it, and don't wait 40 ms for a body
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

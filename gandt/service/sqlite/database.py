@@ -75,15 +75,18 @@ class Database:
     Raises
     ------
     InputError
-        When the folder holds something that is no state of gandt's, or an earlier version's.
+        When the folder can't be written, or holds something that is no state of gandt's, or an earlier version's.
     """
 
     def __init__(self, path: str) -> None:
         folder = Path(path)
-        folder.mkdir(parents=True, exist_ok=True)
         file = folder / "gandt.sqlite"
-        if not file.exists():
-            file.touch(mode=0o600)  # answers and the signing key are nobody else's
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not file.exists():
+                file.touch(mode=0o600)  # answers and the signing key are nobody else's
+        except OSError as error:
+            raise InputError(f"the state {path} can't be kept: {error}; give another folder with --state") from error
         self._lock, self._syncing = threading.RLock(), threading.Lock()
         self._commits = self._synced = 0
         self._db = sqlite3.connect(file, check_same_thread=False, isolation_level=None, timeout=30)
