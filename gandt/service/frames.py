@@ -30,10 +30,14 @@ _REMOTE = re.compile(
 _REMOTE_STYLE = re.compile(r"""<link\b[^>]{0,500}["']https?://assets\.crowd\.aws/[^"'\s>]*\.css["'][^>]{0,500}>""")
 
 
+# The policy can't name WebRTC in a way that browsers know, so its constructors go before the template begins.
 # A page that is loaded ahead must not take the keyboard from the one in hand, and templates put the focus where work
 # begins: `inert` keeps only people out. So a wish for the focus waits until the portal says that the page is shown.
-_FOCUS = """<script>
+_FIRST = """<script>
 (() => {
+  for (const name of ["RTCPeerConnection", "webkitRTCPeerConnection"]) {
+    Object.defineProperty(window, name, { value: undefined, writable: false, configurable: false });
+  }
   let shown = false, wish = null;
   for (const kind of [HTMLElement.prototype, SVGElement.prototype]) {
     const focus = kind.focus;
@@ -99,7 +103,7 @@ class Frames:
             f"script-src {own}/crowd-html-elements.js 'unsafe-inline'{others}; style-src 'unsafe-inline'{others}; "
             f"img-src {granted} data: blob:{others}; "
             f"media-src {granted} data: blob:{others}; connect-src {granted}{others}; font-src data:{others}; "
-            f"frame-src {granted}{others}; frame-ancestors {own}; base-uri 'none'; form-action 'none'; webrtc 'block'"
+            f"frame-src {granted}{others}; frame-ancestors {own}; base-uri 'none'; form-action 'none'"
         )
         headers = {
             "Content-Security-Policy": policy,
@@ -156,8 +160,8 @@ def allowable(address: str) -> str:
 
 def _whole(html: str) -> str:
     """Return the page as a document of today's HTML, which templates leave to Ground Truth."""
-    told = re.search(r"<!doctype[^>]*>", html[:2000], re.IGNORECASE)
+    told = re.match(r"(?:\s|<!--.*?-->)*<!doctype[^>]*>", html[:2000], re.IGNORECASE | re.DOTALL)
     if told:
-        return html[: told.end()] + _FOCUS + html[told.end() :]
+        return html[: told.end()] + _FIRST + html[told.end() :]
     head = '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-    return head + _FOCUS + html
+    return head + _FIRST + html

@@ -81,7 +81,8 @@
       const { innerHeight } = window;
       const share = room < 500 ? 0.5 : Math.min(0.75, Math.max(0.5, 1 - 250 / innerHeight));
       const tall = Math.max(160, innerHeight * share);
-      this.fit = Math.min(room / this.width, tall / this.height, 8);
+      const most = Math.max(8, 200 / Math.min(this.width, this.height)); // of an icon, enough to draw in
+      this.fit = Math.min(room / this.width, tall / this.height, most);
       this.view.style.width = `${Math.min(room, this.width * this.scale)}px`;
       this.view.style.height = `${Math.min(tall, this.height * this.scale)}px`;
       this.sheet.style.width = `${this.width * this.scale}px`;
