@@ -98,6 +98,18 @@ def test_a_job_from_local_files_to_its_cost(live, gandt, tmp_path: Path) -> None
         raise gandt("cost", "s3://bucket/nothing")[1]
 
 
+def test_the_endpoint_alone_says_where_its_s3_is(live, gandt, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3")
+    live.store.set("s3", "http://s3.example.org")  # not this machine's: nobody sends his files there by mistake
+    assert jobs.s3_of(live.address) is None
+    live.store.set("s3", live.s3.meta.endpoint_url)
+    assert jobs.s3_of("http://service.example.org") is None
+    assert jobs.s3_of("http://127.0.0.1:9") is None
+    code, made = gandt("create", "Found-1", *files(tmp_path))
+    assert (code, made["made"]) == (0, True)
+    until(lambda: gandt("status", "Found-1")[1]["total"] == 3)
+
+
 def test_another_request_under_the_same_name_is_refused(live, gandt, tmp_path: Path) -> None:
     assert gandt("create", "Named", *files(tmp_path))[0] == 0
     _, error = gandt("create", "named", *files(tmp_path), "--title", "Other", "--set", 'TaskKeywords=["cat"]')

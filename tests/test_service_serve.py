@@ -21,8 +21,9 @@ from gandt.service.store import open_store
 
 
 def test_one_state_has_one_service(tmp_path) -> None:
-    with serving(str(tmp_path / "state")) as (address, _, _):
+    with serving(str(tmp_path / "state")) as (address, s3, _):
         assert address.startswith("http://127.0.0.1:")
+        assert open_store(str(tmp_path / "state")).setting("s3") == s3  # what gandt job is told
         with pytest.raises(InputError, match="another gandt serve runs"), serving(str(tmp_path / "state")):
             pass
     with serving(str(tmp_path / "state")):

@@ -22,12 +22,16 @@ Region = Annotated[str | None, typer.Option(help="AWS region, instead of AWS_REG
 
 
 def _connect(endpoint: str | None, profile: str | None, region: str | None) -> Any:
+    import os
     from dataclasses import replace
 
     from gandt import jobs, storage
 
     told = storage.access()
-    storage.use(replace(told, profile=profile or told.profile, region=region or told.region))
+    s3 = told.s3_endpoint
+    if endpoint and not (s3 or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")):
+        s3 = jobs.s3_of(endpoint)
+    storage.use(replace(told, profile=profile or told.profile, region=region or told.region, s3_endpoint=s3))
     return jobs.connect(endpoint)
 
 
@@ -222,7 +226,7 @@ def stop(
 @commands.command()
 def cost(
     job: Annotated[str, typer.Argument(help="The job's name, or the folder of its output.")],
-    plan: Annotated[str | None, typer.Option(help="The plan, a file that gandt plan --json printed.")] = None,
+    plan: Annotated[str | None, typer.Option(help="The plan, a file that gandt plan --out wrote.")] = None,
     prices: Annotated[str | None, typer.Option(help="Your price list (JSON).")] = None,
     labels: Annotated[str | None, typer.Option(help="The labels table; by default answers are consolidated.")] = None,
     gold: Annotated[str | None, typer.Option(help="Table of item,label: items whose label was known.")] = None,

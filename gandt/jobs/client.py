@@ -3,12 +3,14 @@
 Every function takes ``sagemaker``, a boto3 client as :func:`connect` makes it; the same calls go to either place.
 """
 
+import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 from gandt import storage
 from gandt.errors import ContractError, InputError, ServiceError
@@ -61,6 +63,18 @@ def connect(endpoint: str | None = None, *, access: storage.Access | None = None
     # who mistypes an address of his own machine shall not wait for nine attempts to fail
     fewer = {"retries": {"mode": "standard", "total_max_attempts": 3}} if storage.is_near(endpoint) else {}
     return session.client("sagemaker", config=storage.client_config(**fewer), **options)
+
+
+def s3_of(endpoint: str) -> str | None:
+    """Ask a ``gandt serve`` on this machine for the endpoint of its S3; None for AWS's own, or without an answer."""
+    if not storage.is_near(endpoint):
+        return None  # what is embedded there can't be reached from here
+    try:
+        with urlopen(f"{endpoint.rstrip('/')}/s3", timeout=5) as answer:
+            found = json.loads(answer.read(10_000))["endpoint"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(found) if found and storage.is_near(str(found)) else None
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Routes for the owner's programs beside SageMaker's API: messages to streaming jobs, a job's problems.
 
 ``/sns`` plays as much of Amazon SNS as streaming needs (``boto3.client("sns", endpoint_url=".../sns")``),
-``POST /push/JOB`` takes data objects without it, ``GET /jobs/JOB/problems`` says why objects failed.
+``POST /push/JOB`` takes data objects without it, ``GET /jobs/JOB/problems`` says why objects failed, ``GET /s3``
+where the objects are.
 """
 
 import re
@@ -44,6 +45,7 @@ class Programs:
             Route("/sns/", self._guarded(self._sns), methods=["POST"]),
             Route("/push/{job}", self._guarded(self._push), methods=["POST"]),
             Route("/jobs/{job}/problems", self._guarded(self._problems)),
+            Route("/s3", self._guarded(self._s3)),
             Route("/human-task-ui/{name}", self._guarded(self._template)),
         ]
 
@@ -76,6 +78,9 @@ class Programs:
         if found is None:
             raise RefusedError(404, f"there is no labeling job {request.path_params['job']}")
         return JSONResponse(found, headers=PRIVATE)
+
+    async def _s3(self, request: Request, sent: bytes) -> Response:
+        return JSONResponse({"endpoint": self._service.store.setting("s3") or None}, headers=PRIVATE)
 
     async def _template(self, request: Request, sent: bytes) -> Response:
         record = await run_in_threadpool(self._service.store.record, "human-task-ui", request.path_params["name"])
