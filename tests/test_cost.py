@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from gandt.cli import app
+from gandt.cli import consensus as _consensus_cmd  # noqa: F401  (registers the command)
 from gandt.consensus import consolidate
 from gandt.cost import GROUND_TRUTH, Prices, actual, plan, read_plan, read_prices
 from gandt.errors import InputError
@@ -53,7 +56,10 @@ def test_actual_next_to_plan(tmp_path: Path) -> None:
     assert found["plan"]["pages"] == {"planned": 2, "low": None, "high": None, "difference": 0}
     assert found["plan"]["judgements"] == {"planned": 100, "low": 100, "high": 100, "difference": -20}
     place = tmp_path / "plan.json"
-    place.write_text(json.dumps(expected.as_dict()))
+    prices_file = tmp_path / "prices.json"
+    prices_file.write_text('{"per_object": [[0, 1]], "per_task": 0.5, "per_hour": 100}')
+    asked = ["plan", "20", "--per-page", "10", "--workers", "5", "--prices", str(prices_file), "--out", str(place)]
+    assert CliRunner().invoke(app, asked).exit_code == 0
     assert read_plan(str(place)) == expected
     assert actual(labels, answers, prices, read_plan(str(place))) == found
     assert actual(labels, answers)["plan"] is None

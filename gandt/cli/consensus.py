@@ -217,12 +217,16 @@ def plan(
     prices: Annotated[
         str | None, typer.Option(help="Your price list (JSON); default: Ground Truth's, see the docs.")
     ] = None,
+    out: Annotated[str | None, typer.Option(help="Write it here, as JSON, for gandt job cost --plan.")] = None,
     json_: Json = False,
 ) -> None:
     """Foretell a job's pages, judgements, hours and cost, with an interval.
 
-    Example: gandt plan 3200 --per-page 20 --workers 2 --until-sure --prices prices.json
+    Example: gandt plan 3200 --per-page 20 --workers 2 --until-sure --prices prices.json --out plan.json
     """
+    import json
+
+    from gandt import storage
     from gandt.cost import GROUND_TRUTH, read_prices
     from gandt.cost import plan as foretell
     from gandt.tables import read_table
@@ -241,6 +245,8 @@ def plan(
         seconds=seconds,
         prices=read_prices(prices) if prices else GROUND_TRUTH,
     ).as_dict()
+    if out:
+        storage.write_text(out, json.dumps(result, indent=2) + "\n")
     if json_:
         show_json(result)
     else:
