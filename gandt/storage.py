@@ -267,8 +267,10 @@ def read_text(uri: str, *, s3: Any = None) -> str:
         ) from error
 
 
-def write_bytes(uri: str, content: bytes, *, s3: Any = None, content_type: str | None = None) -> None:
-    """Write ``content`` at ``uri`` atomically, making local folders as needed.
+def write_bytes(
+    uri: str, content: bytes, *, s3: Any = None, content_type: str | None = None, kms_key: str | None = None
+) -> None:
+    """Write ``content`` at ``uri`` atomically, making local folders as needed; in S3 encrypted by ``kms_key``, if any.
 
     Raises
     ------
@@ -284,6 +286,8 @@ def write_bytes(uri: str, content: bytes, *, s3: Any = None, content_type: str |
             return
         bucket, key = split_s3(uri)
         kind = {"ContentType": content_type} if content_type else {}
+        if kms_key:
+            kind |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key}
         if len(content) > MULTIPART:
             _send(s3 or default_s3(), io.BytesIO(content), bucket, key, kind)
         else:
@@ -299,9 +303,11 @@ def _send(s3: Any, file: Any, bucket: str, key: str, extra: dict[str, str]) -> N
     s3.upload_fileobj(file, bucket, key, ExtraArgs=extra, Config=config)
 
 
-def write_text(uri: str, content: str, *, s3: Any = None, content_type: str | None = None) -> None:
+def write_text(
+    uri: str, content: str, *, s3: Any = None, content_type: str | None = None, kms_key: str | None = None
+) -> None:
     """Write ``content`` as UTF-8; see :func:`write_bytes`."""
-    write_bytes(uri, content.encode(), s3=s3, content_type=content_type)
+    write_bytes(uri, content.encode(), s3=s3, content_type=content_type, kms_key=kms_key)
 
 
 @contextmanager

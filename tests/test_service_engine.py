@@ -149,6 +149,19 @@ def test_the_files_have_ground_truths_layout_and_spellings(s3) -> None:
     ]
 
 
+@pytest.mark.parametrize("key", ["arn:aws:kms:us-east-1:111122223333:key/k", ""])
+def test_the_jobs_key_encrypts_what_is_written(s3, key: str) -> None:
+    first = launch(s3, [{"source": "a"}], post=Recorded(consolidate(s3)))
+    request = {**first.request, "OutputConfig": {**first.request["OutputConfig"], "KmsKeyId": key}}
+    LabelingJob(request, first.functions, s3).run(Workers())
+    written = [*storage.list_uris("s3://bucket/out/My-Job", s3=s3)]
+    assert len(written) == 5
+    for uri in written:
+        bucket, name = storage.split_s3(uri)
+        head = s3.head_object(Bucket=bucket, Key=name)
+        assert (head.get("ServerSideEncryption") == "aws:kms", head.get("SSEKMSKeyId", "")) == (bool(key), key)
+
+
 def test_readers_that_split_lines_find_whole_lines(s3) -> None:
     line = {"source": "one\u2028two\u2029three\u0085four – é"}
     job = launch(s3, [line])

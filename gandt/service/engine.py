@@ -99,7 +99,10 @@ class LabelingJob:
         self.attribute: str = self.request["LabelAttributeName"]
         self.arn = f"arn:aws:sagemaker:us-east-1:000000000000:labeling-job/{self.name.lower()}"
         self.workers_per_object: int = task["NumberOfHumanWorkersPerDataObject"]
-        self.folder = JobFolder(storage.join(self.request["OutputConfig"]["S3OutputPath"], self.name), self.s3)
+        output = self.request["OutputConfig"]
+        self.folder = JobFolder(
+            storage.join(output["S3OutputPath"], self.name), self.s3, output.get("KmsKeyId") or None
+        )
         self._iteration = 0
         self._concurrent: int = task.get("MaxConcurrentTaskCount", 1000)
         self._labels = read_labels(self.request.get("LabelCategoryConfigS3Uri"), self.s3)

@@ -38,10 +38,10 @@ class WorkerAnswer:
 
 
 class JobFolder:
-    """The output folder of one job, at ``root`` (``s3://.../<job name>``)."""
+    """The output folder of one job, at ``root`` (``s3://.../<job name>``); ``kms_key`` encrypts what is written."""
 
-    def __init__(self, root: str, s3: Any) -> None:
-        self.root, self._s3 = root, s3
+    def __init__(self, root: str, s3: Any, kms_key: str | None = None) -> None:
+        self.root, self._options = root, {"s3": s3, "content_type": "application/json", "kms_key": kms_key}
         self.annotations = storage.join(root, "annotations")
         self.output_manifest = storage.join(root, "manifests/output/output.manifest")
         self.worker_responses: dict[str, str] = {}
@@ -85,11 +85,11 @@ class JobFolder:
             moment += timedelta(seconds=1)
 
     def _write(self, uri: str, value: Any) -> None:
-        storage.write_text(uri, json.dumps(value, ensure_ascii=False), s3=self._s3, content_type="application/json")
+        storage.write_text(uri, json.dumps(value, ensure_ascii=False), **self._options)
 
     def _write_lines(self, uri: str, lines: Iterable[Mapping[str, Any]]) -> None:
         text = "".join(json.dumps(line, ensure_ascii=False).translate(_BREAKS) + "\n" for line in lines)
-        storage.write_text(uri, text, s3=self._s3, content_type="application/json")
+        storage.write_text(uri, text, **self._options)
 
 
 def annotation_content(answer: WorkerAnswer) -> dict[str, Any]:
