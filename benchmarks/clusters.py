@@ -25,7 +25,7 @@ import pandas as pd
 from gandt import EmbeddingStore, embed
 from gandt.candidates.clusters import Clustering, cluster
 from gandt.candidates.clusters.naming import Halves, Naming
-from gandt.candidates.clusters.points import Points, guesses, halves_of
+from gandt.candidates.clusters.space import Space, guesses, halves_of
 
 PURE = 0.65
 SMALL = 6
@@ -75,7 +75,7 @@ def pool(folder: str | None, work: Path) -> tuple[EmbeddingStore, dict[str, str]
 def read(
     found: Clustering,
     halves: Halves,
-    points: Points | None,
+    points: Space | None,
     truth: dict[str, str],
     reader: Reader,
     k: int,
@@ -166,7 +166,7 @@ def main() -> None:
         ks = given["k"] or [10, 20, 40, 60, 100]
         tree = cluster(store, k_max=max(ks))
         print(f"Ward's tree of {tree.points:,} points with its silhouettes: {tree.facts['seconds']} s")
-        points = Points(store, tree.rows)
+        points = Space(store, tree.rows)
         halves = halves_of(points)
         for k in ks:
             for found, sorting in (

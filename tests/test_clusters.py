@@ -17,7 +17,7 @@ from gandt.candidates.clusters import Clustering, cluster
 from gandt.candidates.clusters.clustering import silhouette
 from gandt.candidates.clusters.labels import clean
 from gandt.candidates.clusters.naming import Naming
-from gandt.candidates.clusters.points import Points, guesses, halves_of, odd_first
+from gandt.candidates.clusters.space import Space, guesses, halves_of, odd_first
 from gandt.candidates.clusters.ward import ward
 from gandt.candidates.clusters.work import open_work
 from gandt.cli import app
@@ -148,7 +148,7 @@ def test_an_empty_pool_and_one_of_a_single_image(tmp_path: Path) -> None:
 def work(tmp_path: Path):
     store, labels = make_store(tmp_path / "store", kinds=3, each=12)
     found = cluster(store, k_max=9)
-    naming = Naming(found, str(tmp_path), worker="Ann", halves=halves_of(Points(store, found.rows)))
+    naming = Naming(found, str(tmp_path), worker="Ann", halves=halves_of(Space(store, found.rows)))
     return naming, labels, tmp_path
 
 
@@ -215,7 +215,7 @@ def test_another_cut_takes_what_is_not_named_or_deleted(work) -> None:
 
 def test_the_rest_is_sorted_by_what_the_names_foretell(work) -> None:
     naming, kinds, folder = work
-    points = Points(EmbeddingStore.open(str(folder / "store")), naming.clustering.rows)
+    points = Space(EmbeddingStore.open(str(folder / "store")), naming.clustering.rows)
     naming.choose(3)
     with pytest.raises(InputError, match="once two names were given"):
         naming.sort([("x", naming.left())])

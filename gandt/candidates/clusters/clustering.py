@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from gandt import storage, tables
-from gandt.candidates.clusters.points import Array, Points, smoothed
+from gandt.candidates.clusters.space import Array, Space, smoothed
 from gandt.candidates.clusters.ward import Tree, ward
 from gandt.embedding import EmbeddingStore
 from gandt.errors import InputError, extra
@@ -173,7 +173,7 @@ def cluster(
         raise InputError(f"no k lies between {k_min} and {highest}; give --k-min from 1, and --k-max no smaller")
     if highest > count:
         raise InputError(f"{highest:,} clusters of {count:,} different images can't be; give --k-max {count} or less")
-    points = Points(store, rows)
+    points = Space(store, rows)
     leaf, tree, given = np.arange(count), None, {}
     if method == "ward":
         ks = tuple(range(k_min, highest + 1))
@@ -237,14 +237,14 @@ def pool_of(store: EmbeddingStore) -> pd.DataFrame:
     return pool
 
 
-def _ward(points: Points, seed: int) -> tuple[Array, Tree]:
+def _ward(points: Space, seed: int) -> tuple[Array, Tree]:
     if len(points) <= DIRECT:
         return np.arange(len(points)), ward(smoothed(points.all()))
     leaf, centres, sizes = _parts(points, seed)
     return leaf, ward(centres, sizes)
 
 
-def _parts(points: Points, seed: int) -> tuple[Array, Array, Array]:
+def _parts(points: Space, seed: int) -> tuple[Array, Array, Array]:
     """Cut a large pool into small parts; return each point's part, the parts' means, and how many points they have."""
     count = len(points)
     used, leaf, sizes = np.unique(
@@ -257,7 +257,7 @@ def _parts(points: Points, seed: int) -> tuple[Array, Array, Array]:
     return leaf, sums / sizes[:, None], sizes
 
 
-def _mini_batch(points: Points, k: int, seed: int) -> Array:
+def _mini_batch(points: Space, k: int, seed: int) -> Array:
     with extra("local", "k-means over a large pool"):
         from sklearn.cluster import MiniBatchKMeans
         from threadpoolctl import threadpool_limits  # scikit-learn needs it itself
@@ -272,12 +272,12 @@ def _mini_batch(points: Points, k: int, seed: int) -> Array:
     return found
 
 
-def _k_means(points: Points, k_min: int, k_max: int, seed: int) -> dict[int, Array]:
+def _k_means(points: Space, k_min: int, k_max: int, seed: int) -> dict[int, Array]:
     ks = sorted({round(k) for k in np.geomspace(k_min, k_max, 8)})
     return {k: _by_size(_mini_batch(points, k, seed)) for k in ks}
 
 
-def _hdbscan(points: Points, seed: int) -> dict[int, Array]:
+def _hdbscan(points: Space, seed: int) -> dict[int, Array]:
     with extra("local", "gandt cluster --method hdbscan"):
         from sklearn.cluster import HDBSCAN
     if len(points) <= DIRECT:  # it compares everything with everything

@@ -5,7 +5,7 @@ import unicodedata
 import numpy as np
 import pandas as pd
 
-from gandt.candidates.clusters.points import Array
+from gandt.candidates.clusters.space import Array
 from gandt.errors import InputError
 
 OPEN, NAMED, STRUCK, BACK, DELETED = range(5)

@@ -3,14 +3,10 @@
 The journal (``journal.jsonl`` in the clusters' folder) is only ever appended to, one line of JSON for each decision,
 on disk before it is acknowledged; the state is what one gets by playing it from the start. So nothing is lost when
 the reader's machine stops, and it stays known who decided what and when. Undoing is a line of the journal, too.
-
-A point is *open* (not decided), *named*, *struck* out of a named or deleted cluster, sent *back* with its whole
-cluster, or *deleted*. Choosing a k cuts what is not named or deleted into clusters, and opens it all again.
 """
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,54 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gandt.candidates.clusters.clustering import NOISE, Clustering
+from gandt.candidates.clusters.clustering import Clustering
 from gandt.candidates.clusters.journal import append_lines, read_journal
-from gandt.candidates.clusters.labels import BACK, DELETED, NAMED, OPEN, OUTCOMES, STRUCK, clean, labels_table
-from gandt.candidates.clusters.points import Array
+from gandt.candidates.clusters.labels import NAMED, OUTCOMES, STRUCK, clean, labels_table
+from gandt.candidates.clusters.space import Array
+from gandt.candidates.clusters.state import Cluster, State
 from gandt.errors import InputError
 
 # a way to cut a cluster in two, given its points: False for the first part, True for the second
 Halves = Callable[[Array], Array]
-
-
-@dataclass
-class Cluster:
-    """A cluster as the reader sees it.
-
-    Attributes
-    ----------
-    name : str
-        Which one: ``12.3`` is the third of a cut into 12, ``12.3a`` the first half of that.
-    members : int64 array
-        Points.
-    outcome : str
-        open, named, back or deleted.
-    label : str
-        The name given, empty without.
-    guess : str
-        The name that what is named already foretells, after the rest was sorted by it.
-    """
-
-    name: str
-    members: Array
-    outcome: str = "open"
-    label: str = ""
-    guess: str = ""
-
-
-@dataclass
-class _Now:
-    """The state: what was decided about every point, and the clusters of the last cut."""
-
-    outcome: Array
-    label: Array
-    cluster: Array
-    by: Array
-    at: Array
-    k: int | None = None
-    clusters: dict[str, Cluster] = field(default_factory=dict)
-    seconds: float = 0.0
-    sorts: int = 0
 
 
 class Naming:
@@ -273,14 +230,11 @@ class Naming:
 
     def left(self) -> Array:
         """Return the points that a new cut would take: neither named nor deleted."""
-        return np.flatnonzero(~np.isin(self._now.outcome, (NAMED, DELETED)))
+        return self._now.left()
 
     def cut(self, k: int) -> list[Array]:
         """Return what choosing ``k`` would give: the members of each cluster; what hdbscan calls noise comes last."""
-        clusters, left = self.clustering.cut(k), self.left()
-        numbers = np.unique(clusters[left])
-        ordered = [*numbers[numbers != NOISE], *numbers[numbers == NOISE]]
-        return [left[clusters[left] == number] for number in ordered]
+        return self._now.cut(k)
 
     def counts(self) -> dict[str, int]:
         """Return how many items have each outcome."""
@@ -338,7 +292,7 @@ class Naming:
         if spent:
             event["seconds"] = round(spent, 2)
         self._append(event)
-        self._apply(event)
+        self._now.apply(event)
 
     def _append(self, event: dict[str, Any]) -> None:
         new = [event] if self.events else [self._start, event]
@@ -346,64 +300,14 @@ class Naming:
         self.events += new
 
     def _play(self) -> None:
-        count = self.clustering.points
-        label, cluster, by, at = (np.full(count, "", object) for _ in range(4))
-        self._now = _Now(np.full(count, OPEN, np.int8), label, cluster, by, at)
+        self._now = State(self.clustering)
         for number, event in enumerate(self._effective(), 1):
             try:
-                self._apply(event)
+                self._now.apply(event)
             except (KeyError, TypeError, ValueError, IndexError, InputError) as error:
                 raise InputError(
                     f"decision {number} in {self._path} can't be understood ({error}); move the file away to begin anew"
                 ) from error
-
-    def _apply(self, event: dict[str, Any]) -> None:
-        now, do = self._now, event["do"]
-        now.seconds += float(event.get("seconds", 0.0))
-        if do in ("k", "sort"):
-            left = self.left()
-            if do == "k":
-                now.k, head = int(event["k"]), str(event["k"])
-                parts = [("", members) for members in self.cut(now.k)]
-            else:
-                now.sorts, head = now.sorts + 1, f"sorted-{now.sorts + 1}"
-                parts = [(group["guess"], np.asarray(group["points"], np.int64)) for group in event["groups"]]
-            now.outcome[left], now.by[left], now.at[left] = OPEN, "", ""
-            new_clusters = [
-                Cluster(f"{head}.{number}", members, guess=guess) for number, (guess, members) in enumerate(parts, 1)
-            ]
-            now.clusters = {each.name: each for each in new_clusters}
-            for each in new_clusters:
-                now.cluster[each.members] = each.name
-            return
-        found = now.clusters[event["cluster"]]
-        standing = found.members[now.outcome[found.members] != STRUCK]
-        changed = standing
-        if do == "strike":
-            changed = np.asarray(event["points"], np.int64)
-            now.outcome[changed] = STRUCK if event["on"] else OPEN
-        elif do == "name":
-            now.outcome[standing], now.label[standing] = NAMED, event["label"]
-            found.outcome, found.label = "named", event["label"]
-        elif do == "back":
-            now.outcome[standing], found.outcome = BACK, "back"
-        elif do == "delete":
-            now.outcome[standing], found.outcome = DELETED, "deleted"
-        elif do == "reopen":
-            now.outcome[standing], now.label[standing] = OPEN, ""
-            found.outcome, found.label = "open", ""
-        elif do == "split":
-            second = np.isin(found.members, event["second"])
-            halves = {f"{found.name}{letter}": found.members[mask] for letter, mask in (("a", ~second), ("b", second))}
-            new: dict[str, Cluster] = {}
-            for name, each in now.clusters.items():
-                new |= {half: Cluster(half, some) for half, some in halves.items()} if each is found else {name: each}
-            now.clusters = new
-            for half, members in halves.items():
-                now.cluster[members] = half
-        else:
-            raise InputError(f"{do!r} is no decision")
-        now.by[changed], now.at[changed] = event["by"], event["at"]
 
 
 def identity(clustering: Clustering) -> str:

@@ -20,9 +20,10 @@ import numpy as np
 
 from gandt import storage, tables
 from gandt.candidates.clusters.clustering import Clustering
-from gandt.candidates.clusters.naming import Cluster, Naming
+from gandt.candidates.clusters.naming import Naming
 from gandt.candidates.clusters.pictures import SIZES, Pictures
-from gandt.candidates.clusters.points import Array, Points, guesses, odd_first, spaced
+from gandt.candidates.clusters.space import Array, Space, guesses, odd_first, spaced
+from gandt.candidates.clusters.state import Cluster
 from gandt.errors import GandtError, InputError, extra
 from gandt.images import BadImageError
 
@@ -60,7 +61,7 @@ class Page:
     Parameters
     ----------
     naming : Naming
-    points : Points or None
+    points : Space or None
         The clusters' space; without it images are in no special order and clusters can't be split.
     labels : str
         Where the labels go, a table.
@@ -70,7 +71,7 @@ class Page:
         A boto3 S3 client for the pool's images.
     """
 
-    def __init__(self, naming: Naming, points: Points | None, labels: str, token: str, s3: Any = None) -> None:
+    def __init__(self, naming: Naming, points: Space | None, labels: str, token: str, s3: Any = None) -> None:
         self.naming, self._points, self._labels, self._token = naming, points, labels, token
         self._items = naming.clustering.items
         self._pictures = Pictures(self._items, s3)

@@ -13,7 +13,7 @@ from gandt import storage, tables
 from gandt.candidates.clusters.clustering import Clustering, cluster, pool_fingerprint, pool_of
 from gandt.candidates.clusters.journal import alone
 from gandt.candidates.clusters.naming import Naming
-from gandt.candidates.clusters.points import Points
+from gandt.candidates.clusters.space import Space
 from gandt.embedding import EmbeddingStore
 from gandt.errors import InputError
 
@@ -27,7 +27,7 @@ class Work:
         self.clustering, self.folder = clustering, folder
         self.labels = storage.join(folder, "labels.csv")
         self._store, self._worker, self._stack = store, worker, stack
-        self._points: Points | None = None
+        self._points: Space | None = None
         self.naming = Naming(clustering, folder, worker=worker, halves=self._halves)
 
     def facts(self) -> dict[str, Any]:
@@ -71,14 +71,14 @@ class Work:
         return address, lambda: server.run(sockets=[listener])
 
     @property
-    def points(self) -> Points:
+    def points(self) -> Space:
         """The space in which clusters are compared."""
         if self._points is None:
-            self._points = Points(self._store, self.clustering.rows)
+            self._points = Space(self._store, self.clustering.rows)
         return self._points
 
     def _halves(self, members: Any) -> Any:
-        from gandt.candidates.clusters.points import halves_of
+        from gandt.candidates.clusters.space import halves_of
 
         return halves_of(self.points)(np.asarray(members))
 

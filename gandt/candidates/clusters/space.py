@@ -18,7 +18,7 @@ _RIDGE = 0.3
 _SPLIT = 4_000  # members that the two halves of a cluster are sought with
 
 
-class Points:
+class Space:
     """The vectors of some rows of a store, centred, whitened as rule "spread" does, at length 1.
 
     Parameters
@@ -82,7 +82,7 @@ def odd_first(points: Array, own: Array, others: list[Array]) -> Array:
     return order
 
 
-def halves_of(points: Points) -> Callable[[Array], Array]:
+def halves_of(points: Space) -> Callable[[Array], Array]:
     """Return the function that splits a cluster into the two that Ward's method merges last."""
 
     def halves(members: Array) -> Array:
@@ -100,12 +100,12 @@ def halves_of(points: Points) -> Callable[[Array], Array]:
     return halves
 
 
-def guesses(points: Points, labels: Array, which: Array) -> list[tuple[str, Array]]:
+def guesses(points: Space, labels: Array, which: Array) -> list[tuple[str, Array]]:
     """Sort points by the label that those with one foretell, the surest points of each label last.
 
     Parameters
     ----------
-    points : Points
+    points : Space
     labels : object array, shape (points,)
         Each point's label; empty where it has none.
     which : int64 array
