@@ -167,6 +167,34 @@ def test_clients_that_never_end_are_cut_off(live, monkeypatch) -> None:
             assert answer in heard
 
 
+def test_nobody_works_from_outside_the_workforces_addresses(live) -> None:
+    points = [f"{name}Endpoint" for name in ("Authorization", "Token", "UserInfo", "Logout")]
+    oidc = dict.fromkeys(["Issuer", "JwksUri", *points], "https://a.example")
+    ann, link = Client(live, "Ann"), invite(live, "Ann", TEAM).partition("#")[2]
+    lease = a_lease(live, ann)
+
+    def seen(address: str) -> list[int]:
+        """As a proxy on this machine would tell it."""
+        given = {"X_Forwarded_For": address}
+        asked = [("POST", "session", {"token": link}), ("GET", "jobs", None), ("POST", f"leases/{lease}/draft", {})]
+        statuses = [ann.ask(method, f"/portal-api/{path}", content, **given)[0] for method, path, content in asked]
+        return [*statuses, ann.ask("GET", f"/task/{lease}", **given)[0]]
+
+    ranges = {"Cidrs": ["10.1.0.0/16", "192.0.2.7/32"]}
+    live.sagemaker.create_workforce(
+        WorkforceName="people", SourceIpConfig=ranges, OidcConfig={"ClientId": "c", "ClientSecret": "s", **oidc}
+    )
+    try:
+        assert seen("10.1.200.3") == seen("::ffff:192.0.2.7") == [200, 200, 400, 200]  # 400: an empty draft
+        assert seen("10.2.0.1") == seen("nonsense") == seen("") == [403] * 4
+        live.sagemaker.update_workforce(WorkforceName="people", SourceIpConfig={"Cidrs": []})
+        assert seen("10.2.0.1") == [200, 200, 400, 200]
+        with pytest.raises(botocore.exceptions.ClientError, match="ValidationException"):
+            live.sagemaker.update_workforce(WorkforceName="people", SourceIpConfig={"Cidrs": ["10.0.0.0/77"]})
+    finally:
+        live.store.delete_record("workforce", "people")
+
+
 def test_codes_cant_be_guessed() -> None:
     now = [0.0]
     attempts = Attempts(most=3, clock=lambda: now[0])

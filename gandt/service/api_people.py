@@ -1,9 +1,10 @@
 """SageMaker's operations on workteams and workforces.
 
 How people sign in is gandt's own (``gandt workers invite``), so that what requests say of Cognito and OpenID Connect
-is kept and shown, but asks nobody.
+is kept and shown, but asks nobody. A workforce's SourceIpConfig is applied (gandt/service/portal.py).
 """
 
+import ipaddress
 from typing import Any
 
 from gandt.service.api_base import ARN, ApiError, Operations, page, sort, team_arn
@@ -81,6 +82,7 @@ class People(Operations):
     def _CreateWorkforce(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         if ("CognitoConfig" in request) == ("OidcConfig" in request):
             raise ApiError("ValidationException", "a workforce needs exactly one of CognitoConfig and OidcConfig")
+        _check_ranges(request)
         store, name = self._service.store, request["WorkforceName"]
         there = store.records("workforce")
         if there or not store.add_record("workforce", name.lower(), _without_secret(request), self._service.clock()):
@@ -94,6 +96,7 @@ class People(Operations):
 
     def _UpdateWorkforce(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         force = self._force(request["WorkforceName"])
+        _check_ranges(request)
         if "OidcConfig" in request and "CognitoConfig" in force.content:
             raise ApiError("ValidationException", "a workforce of Cognito can't take an OidcConfig; make a new one")
         name = force.content["WorkforceName"]
@@ -124,6 +127,15 @@ class People(Operations):
         if force is None:
             raise ApiError("ValidationException", f"there is no workforce {name}")
         return force
+
+
+def _check_ranges(request: dict[str, Any]) -> None:
+    """Refuse a SourceIpConfig, which the portal applies, that holds what is no range of addresses."""
+    for each in request.get("SourceIpConfig", {}).get("Cidrs", []):
+        try:
+            ipaddress.ip_network(each, strict=False)
+        except ValueError as error:
+            raise ApiError("ValidationException", f"SourceIpConfig.Cidrs: {error}") from error
 
 
 def _force_arn(name: str) -> str:

@@ -6,7 +6,7 @@ from gandt.errors import InputError, extra
 from gandt.service.invitations import checked_name
 from gandt.service.labeling import LabelingService
 from gandt.service.store import Lease
-from gandt.service.web import PRIVATE, Attempts, RefusedError, posted
+from gandt.service.web import PRIVATE, Attempts, RefusedError, posted, within
 
 with extra("local", "gandt serve"):
     from starlette.requests import Request
@@ -44,9 +44,19 @@ class Portal:
         worker = self._service.store.bearer(request.cookies.get(COOKIE, ""), "session", self._service.clock())
         if worker is None:
             raise RefusedError(401, "you aren't signed in; open your personal link")
+        self._admit(request)
         return worker
 
+    def _admit(self, request: Request) -> None:
+        """Refuse who comes from elsewhere than the workforce's SourceIpConfig allows."""
+        for force in self._service.store.records("workforce"):
+            ranges = force.content.get("SourceIpConfig", {}).get("Cidrs", [])
+            host = request.client.host if request.client else ""
+            if ranges and not within(host, ranges):
+                raise RefusedError(403, f"nobody works from this address ({host}); the workforce has others")
+
     def _sign_in(self, request: Request, _: str, content: dict[str, Any]) -> Response:
+        self._admit(request)
         store, now = self._service.store, self._service.clock()
         worker = self._by_code(content) if "code" in content else store.bearer(str(content.get("token")), "link", now)
         if worker is None:

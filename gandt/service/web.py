@@ -1,10 +1,11 @@
 """What all routes of the service share: refusals, bodies, posts that only our own pages can make, slow clients."""
 
 import asyncio
+import ipaddress
 import time
 import urllib.parse
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from gandt.errors import extra
@@ -52,6 +53,16 @@ async def body(request: Request, limit: int = BODY_LIMIT) -> bytes:
     except TimeoutError as error:
         raise RefusedError(408, "the body took too long to come") from error
     return b"".join(parts)
+
+
+def within(host: str, ranges: Iterable[str]) -> bool:
+    """Tell whether an IP address lies in one of the ranges (CIDR)."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return any(address in ipaddress.ip_network(each, strict=False) for each in ranges)
 
 
 def origin(request: Request) -> str:
