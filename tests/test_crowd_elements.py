@@ -116,12 +116,34 @@ def test_plain_buttons_and_enter_submit_in_a_frame_without_allow_forms(crowd_pag
     assert page.evaluate("answers") == [{"a": "1", "b": "\n"}, {"a": "2", "h": "", "c": {"on": False}}]
 
 
-def test_submit_method_neither_checks_nor_asks_as_in_html(crowd_pages):
-    page = crowd_pages.open("""<crowd-form>
-      <crowd-input name=a required></crowd-input><crowd-input name=b value=1></crowd-input></crowd-form>
-      <script>document.querySelector("crowd-form").onsubmit = () => { window.asked = true; return false; };</script>""")
-    page.evaluate("document.querySelector('crowd-form').submit()")
-    assert page.evaluate("[window.answer, window.asked]") == [{"b": "1"}, None]
+def test_submit_method_asks_but_does_not_check(crowd_pages):
+    """As AWS's sample of a custom workflow needs it: its own button, and a hidden field that onsubmit sets."""
+    page = crowd_pages.open("""<crowd-form><input type=hidden name=made id=made>
+      <crowd-input name=a required></crowd-input><crowd-button form-action=submit style="display: none"></crowd-button>
+      </crowd-form><button id=own>Own</button><script>
+        const form = document.querySelector("crowd-form");
+        window.ready = false;
+        form.onsubmit = () => { if (!window.ready) return false; made.value = "by onsubmit"; };
+        own.onclick = () => form.submit();
+      </script>""")
+    page.get_by_role("button", name="Own").click()
+    assert page.evaluate("window.answer") is None
+    page.evaluate("window.ready = true")
+    page.get_by_role("button", name="Own").click()
+    assert page.evaluate("window.answer") == {"made": "by onsubmit"}
+
+
+@pytest.mark.parametrize("when", ["form.submit()", "setTimeout(() => form.submit(), 20)"])
+def test_a_handler_that_cancels_and_submits_itself_is_asked_once(crowd_pages, when):
+    page = crowd_pages.open(f"""<crowd-form><crowd-input name=a value=1></crowd-input></crowd-form><script>
+        const form = document.querySelector("crowd-form");
+        window.asked = 0;
+        form.onsubmit = (event) => {{ event.preventDefault(); window.asked++; {when}; }};
+      </script>""")
+    page.get_by_role("button", name="Submit").click()
+    page.wait_for_function("window.answer")
+    page.wait_for_timeout(50)
+    assert page.evaluate("[window.answer, window.asked]") == [{"a": "1"}, 1]
 
 
 @pytest.mark.parametrize("script", ["/crowd-html-elements.js", "/static/crowd-html-elements.js"])
@@ -172,6 +194,18 @@ def test_talks_with_the_portal_that_holds_its_sandboxed_frame(crowd_pages):
     page.wait_for_function("messages.length === 5")
     seen = [data for _, data in page.evaluate("messages.slice(3)")]
     assert seen == [{"type": "crowd-activity"}, {"type": "crowd-form-draft", "answer": {"a": "before!"}}]
+
+
+def test_what_was_typed_before_the_portal_watched_is_a_draft_too(crowd_pages):
+    crowd_pages.pages["/task.html"] = b"""<script src=/crowd-html-elements.js></script>
+      <crowd-form><crowd-input name=a></crowd-input></crowd-form>"""
+    page = crowd_pages.open("""<iframe src=/task.html sandbox="allow-scripts"></iframe><script>
+      addEventListener("message", ({ data }) => { if (data.type === "crowd-form-draft") window.draft = data.answer; });
+    </script>""")
+    page.frame_locator("iframe").get_by_role("textbox").fill("early")
+    page.evaluate("frames[0].postMessage({type: 'crowd-form-watch'}, '*')")
+    page.wait_for_function("window.draft")
+    assert page.evaluate("window.draft") == {"a": "early"}
 
 
 def test_restores_an_earlier_answer(crowd_pages):

@@ -51,6 +51,10 @@
       if (!document.querySelector("main, [role='main']")) this.setAttribute("role", "main");
       this.busy = false;
       this.own = null; // the submit event that is under way
+      this.taken = false; // whether a script cancelled the last one and nobody did anything since
+      for (const type of ["pointerdown", "keydown"]) {
+        document.addEventListener(type, () => (this.taken = false), { capture: true });
+      }
 
       // The browser's own submit events (Enter in a text field, a plain <button>) take the same road as crowd-button.
       this.addEventListener(
@@ -120,21 +124,31 @@
       return invalid.length === 0;
     }
 
-    // As of a <form>: checks, lets the submit event be cancelled, then submits.
+    // As of a <form>: checks, lets the submit event be cancelled, then sends.
     requestSubmit(submitter = null) {
       if (this.busy || (!this.novalidate && !this.reportValidity())) return;
+      if (this.asks(submitter)) this.send();
+    }
+
+    // Without checks, but with the submit event: AWS's samples call this and set hidden fields in onsubmit. A handler
+    // that cancelled the event and then calls this, at once or later on its own, means what HTML means: send it.
+    submit() {
+      if (this.busy) return;
+      if (this.own || this.taken || this.asks(null)) this.send();
+    }
+
+    // Fires the submit event; whether nobody cancelled it.
+    asks(submitter) {
       this.own = new SubmitEvent("submit", { bubbles: true, cancelable: true, composed: true, submitter });
       try {
-        if (!this.form.dispatchEvent(this.own)) return;
+        this.taken = !this.form.dispatchEvent(this.own);
+        return !this.taken && !this.busy;
       } finally {
         this.own = null;
       }
-      this.submit();
     }
 
-    // As of a <form>: without checks and without the submit event.
-    submit() {
-      if (this.busy) return;
+    send() {
       const answer = this.answer;
       this.hold(true);
       this.dispatchEvent(new CustomEvent("crowd-form-submitted", { bubbles: true, composed: true, detail: answer }));

@@ -3,6 +3,7 @@
 "use strict";
 
 const main = at("main");
+const SKIP = "Leave this one to somebody else";
 const PAUSE = 30; // seconds without a sign of life that still count as work
 
 let job = null; // the job that is worked on, as the server lists it
@@ -150,7 +151,9 @@ function turnTo(task, keep) {
   page.frame.inert = false;
   document.body.classList.add("working");
   at("heading").textContent = document.title = job.title;
-  at("skip").hidden = page.revision > 0;
+  at("skip").hidden = false;
+  at("skip").textContent = page.revision ? "Withdraw" : "Skip";
+  at("skip").title = page.revision ? "Take your answer back, and leave this one to somebody else" : SKIP;
   at("undo").hidden = !last && !page.revision;
   at("undo").textContent = page.revision ? "Go on without a change" : "Last page";
   at("help").hidden = at("clock").hidden = false;
@@ -268,8 +271,11 @@ async function skip() {
   if (sending || !page) return;
   sending = true;
   try {
-    open(await call(`leases/${page.lease}/decline`, {}));
+    const next = await call(`leases/${page.lease}/decline`, {});
+    if (page.revision) last = ""; // withdrawn
+    open(next);
   } catch (error) {
+    if (error.status === 410) await begin(job);
     failed(error, () => listJobs());
   } finally {
     sending = false;

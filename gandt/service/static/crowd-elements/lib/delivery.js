@@ -52,6 +52,8 @@
   // For a portal that keeps drafts (a worker goes on at another device) and counts time without pauses: it can't see
   // into a frame of another origin.
   let watched = false;
+  let touched = false; // before the portal watched
+  for (const type of ["input", "change"]) document.addEventListener(type, () => (touched = true));
   function watch() {
     if (watched) return;
     watched = true;
@@ -64,6 +66,7 @@
       }, REST);
     };
     for (const type of ["input", "change"]) document.addEventListener(type, changed);
+    if (touched) changed();
     let last = -BEAT;
     const alive = () => {
       if (performance.now() - last < BEAT) return;
