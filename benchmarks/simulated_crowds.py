@@ -1,6 +1,6 @@
 """The default on simulated crowds of six kinds, next to its rivals, and how little its priors matter on the real ones.
 
-Run: python benchmarks/simulated_crowds.py [--crowds 250] [--data ../shared/data/crowd]
+Run: python benchmarks/simulated_crowds.py [--crowds 400] [--data ../shared/data/crowd]
 
 A guard against a default that fits the few real crowds there are: sizes, skills and kinds are drawn at random.
 """
@@ -135,7 +135,7 @@ def priors(folder: Path) -> None:
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--crowds", type=int, default=250)
+    parser.add_argument("--crowds", type=int, default=400)
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data" / "crowd")
     options = parser.parse_args()
     warnings.simplefilter("ignore")

@@ -60,6 +60,23 @@ def test_spammers_stand_out_and_honest_workers_do_not() -> None:
     assert pairs.loc[0, "agreed"] == pairs.loc[0, "items"]
 
 
+def test_the_same_mistakes_tell_of_copying_and_the_same_right_answers_do_not() -> None:
+    """Twins are right on all items but four, on which they alone make the same mistake; the two best err nowhere."""
+    random = np.random.default_rng(8)
+    truth = random.integers(4, size=120)
+    rows = []
+    for item, code in enumerate(truth):
+        wrong = (code + 1) % 4 if item % 30 == 0 else code
+        said = {"best": code, "second best": code, "twin": wrong, "other twin": wrong}
+        for name in ("a", "b", "c"):
+            said[name] = code if random.random() < 0.8 else (code + random.integers(1, 4)) % 4
+        rows += [(f"i{item}", name, CATEGORIES[label]) for name, label in said.items()]
+    pairs = copying(consolidate(pd.DataFrame(rows, columns=["item", "worker", "label"])))
+    assert set(pairs.loc[0, ["worker", "other"]]) == {"twin", "other twin"}
+    best = pairs[pairs["worker"].isin(["best"]) & pairs["other"].isin(["second best"])].iloc[0]
+    assert best["agreed"] == 120 and pairs.loc[0, "z"] > best["z"] + 1
+
+
 def test_a_page_of_fewer_items_takes_less_time() -> None:
     rows = [(f"i{n}", w, "xy"[n % 2], f"page{n // 10}", 30.0) for n in range(90) for w in "abc"]
     rows += [("last", w, "x", "page9", 3.0) for w in "abc"]

@@ -95,8 +95,9 @@ def consensus(
     per_round: Annotated[int, typer.Option(help="With --next: most workers to ask in one round.")] = 2,
     overall: Annotated[
         float | None,
-        typer.Option(help="With --next: ask the most doubtful tenth until all labels together are so accurate."),
+        typer.Option(help="With --next: ask where it is worth most until all labels together are so accurate."),
     ] = None,
+    share: Annotated[float, typer.Option(help="With --overall: the share of the items to ask in one round.")] = 0.05,
     json_: Json = False,
 ) -> None:
     """Turn answers into labels: one label, confidence and status per item.
@@ -126,7 +127,13 @@ def consensus(
             result = _consolidate(answers, gold, items, exclude=[*left_out, *named], **options)
     write_table(result.labels, out)
     if ask_next:
-        rule: dict[str, Any] = {"target": target, "cap": cap, "per_round": per_round, "overall": overall}
+        rule: dict[str, Any] = {
+            "target": target,
+            "cap": cap,
+            "per_round": per_round,
+            "overall": overall,
+            "share": share,
+        }
         write_table(next_round(result, least=min_answers, **rule), ask_next)
     if workers:
         write_table(result.workers, workers)

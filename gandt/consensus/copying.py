@@ -13,6 +13,8 @@ from gandt.consensus.crowd import Crowd, Floats, softmax
 Rows = npt.NDArray[np.integer[Any]]
 
 FEW = 10  # shared items under which a pair says nothing
+_SHARES = (0.05, *(tenth / 10 for tenth in range(1, 10)), 0.95)  # of a worker's answers that may be copied
+_LEAST = 0.01  # no agreement is believed to be less likely than this
 _PAIRS = 20_000_000  # pairs of answers that are compared at most; beyond it, a sample of the items
 
 
@@ -20,18 +22,21 @@ def copying(consensus: Consensus, *, least: int = FEW, seed: int = 0) -> pd.Data
     """Find pairs of workers who agree more on the items they share than their reliability explains.
 
     The chance that b gives a's label on an item is r_b p + (1 - r_b) (1 - p) / (K - 1), with p the probability of
-    that label by everyone but b, and r_b his reliability; so good workers may agree, and copiers of mistakes stand out.
+    that label by everyone but b, and r_b his reliability. If he copies a share c of his answers, they agree with
+    chance c + (1 - c) times that. The likelihood ratio of the best c to c = 0 weighs each agreement by how unlikely it
+    was, so good workers may agree, and two who make the same mistakes stand out. Who copied whom can't be told.
 
     Returns
     -------
     pd.DataFrame
-        worker, other, items (shared), agreed, expected, z; the most surprising pair first. Pairs that share fewer than
-        ``least`` items are left out.
+        worker, other, items (shared), agreed, expected, copied (c), z (the root of twice the log of the ratio, a
+        standard normal deviate if nobody copied); the most surprising pair first. Pairs that share fewer than ``least``
+        items are left out.
     """
     crowd = consensus.crowd
     first, second = _answer_pairs(crowd, seed)
     if not len(first):
-        return pd.DataFrame(columns=["worker", "other", "items", "agreed", "expected", "z"])
+        return pd.DataFrame(columns=["worker", "other", "items", "agreed", "expected", "copied", "z"])
     workers, classes = len(crowd.workers), len(crowd.classes)
     key = crowd.worker[first].astype(np.int64) * workers + crowd.worker[second]
     pairs, group = np.unique(key, return_inverse=True)
@@ -49,9 +54,16 @@ def copying(consensus: Consensus, *, least: int = FEW, seed: int = 0) -> pd.Data
             p = truth[np.arange(len(truth)), crowd.label[his[part]]]
             skill = reliability[crowd.worker[mine[part]]]
             chance[part] += 0.5 * (skill * p + (1 - skill) * (1 - p) / (classes - 1))
-    agreed = np.bincount(group, crowd.label[first] == crowd.label[second], minlength=len(pairs))
+    alike = crowd.label[first] == crowd.label[second]
+    agreed = np.bincount(group, alike, minlength=len(pairs))
     expected = np.bincount(group, chance, minlength=len(pairs))
-    spread = np.sqrt(np.bincount(group, chance * (1 - chance), minlength=len(pairs)) + 0.25)
+    surprise = 1 / np.maximum(chance[alike], _LEAST) - 1
+    support, copied = np.zeros(len(pairs)), np.zeros(len(pairs))
+    for share in _SHARES:
+        ratio = np.bincount(group[alike], np.log1p(share * surprise), minlength=len(pairs))
+        ratio += (shared - agreed) * np.log1p(-share)
+        copied = np.where(ratio > support, share, copied)
+        support = np.maximum(support, ratio)
     kept = shared >= least
     result = pd.DataFrame(
         {
@@ -60,7 +72,8 @@ def copying(consensus: Consensus, *, least: int = FEW, seed: int = 0) -> pd.Data
             "items": shared[kept],
             "agreed": agreed[kept].astype(np.int64),
             "expected": expected[kept],
-            "z": ((agreed - expected) / spread)[kept],
+            "copied": copied[kept],
+            "z": np.sqrt(2 * support)[kept],
         }
     )
     return result.sort_values(["z", "worker"], ascending=[False, True], ignore_index=True)

@@ -11,8 +11,9 @@ ask in rounds of one or two workers, and after each round ask on only where the 
 
 Or ask until the labels are sure *altogether*: begin with one answer per item, and in each round ask about the share of
 the items where it is worth most, until their mean confidence reaches the accuracy wanted. An answer's worth is the
-label's doubt times what one more of n correlated answers counts for, (1 - p) / (1 + (n - 1) ρ); split items come last.
-Then, besides,
+label's doubt times what one more of n correlated answers counts for, (1 - p) / (1 + (n - 1) ρ): a split item is worth
+less with every answer, but may still be worth more than all others, and is asked then. (A lookahead over the next
+answers' effect on the posterior was tried, and gains nothing over this.) Then, besides,
 
 * ``later``: doubtful, but not among those most worth asking about in this round.
 * ``enough``: all labels together are as sure as was wanted.
@@ -44,7 +45,7 @@ def next_round(
     price: float = 0.0,
     value: float | None = None,
     overall: float | None = None,
-    share: float = 0.1,
+    share: float = 0.05,
 ) -> pd.DataFrame:
     """Say for each item whether to ask on, and how many workers.
 
@@ -112,8 +113,8 @@ def next_round(
     decision = np.where(sure, "confident", np.where(split, "split", np.where(ask > 0, "ask", "capped")))
     first = confidence  # the most uncertain first within each decision
     if overall is not None:
-        # what one answer says of an item counts for less the more correlated ones it has; split items come last
-        first = (confidence - 1) / (1 + np.maximum(voices - 1, 0) * consensus.correlation) + 2 * (decision == "split")
+        # what one answer says of an item counts for less the more correlated ones it has
+        first = (confidence - 1) / (1 + np.maximum(voices - 1, 0) * consensus.correlation)
         decision = _most_worth(decision, np.where(ask > 0, first, np.inf), confidence, voices, overall, share)
     table = pd.DataFrame(
         {
@@ -183,7 +184,7 @@ def replay(
     categories: Sequence[str] | None = None,
     method: str = "auto",
     overall: float | None = None,
-    share: float = 0.1,
+    share: float = 0.05,
 ) -> pd.DataFrame:
     """Replay a finished job as if its answers had been asked for round by round.
 

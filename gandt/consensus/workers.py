@@ -44,7 +44,8 @@ def evidence(answers: pd.DataFrame, consensus: Consensus, *, fast: float = 0.25,
           (share of his answers, by the crowd's median), hurried (by his own median), NaN without times;
         * position_p: how likely labels that depend so much on the place on the page are by chance, given what the
           others say of the items; NaN without pages;
-        * copies, copies_z: the worker with whom he agrees most beyond expectation, and by how many deviations;
+        * copies, copies_z: the worker with whom he agrees most beyond expectation, and by how many deviations; a gap
+          where he agrees with nobody so;
         * evidence: what stands out, in words; empty for most.
 
     Raises
@@ -103,6 +104,7 @@ def to_exclude(workers: pd.DataFrame, below: float, *, sure: bool = True) -> lis
 
 
 def _copies(crowd: Crowd, pairs: pd.DataFrame) -> pd.DataFrame:
+    pairs = pairs[pairs["z"] > 0]
     both = pd.concat([pairs, pairs.rename(columns={"worker": "other", "other": "worker"})])
     top = both.sort_values("z", ascending=False, kind="stable").drop_duplicates("worker").set_index("worker")
     top = top.rename(columns={"other": "copies", "z": "copies_z"})[["copies", "copies_z"]]
