@@ -67,7 +67,9 @@ def session(access: Access | None = None) -> Any:
     core = get_session()
     try:
         core.register_component("data_loader", _loader(core.get_config_variable("data_path")))
-        made = boto3.Session(botocore_session=core, profile_name=wanted.profile, region_name=wanted.region)
+        # boto3 itself looks at AWS_DEFAULT_REGION only, unlike the AWS CLI and AWS's other SDKs
+        region = wanted.region or os.environ.get("AWS_REGION")
+        made = boto3.Session(botocore_session=core, profile_name=wanted.profile, region_name=region)
         core.get_scoped_config()
         return made
     except ProfileNotFound as error:

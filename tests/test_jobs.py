@@ -402,6 +402,11 @@ def test_connecting_needs_a_region_or_an_address(monkeypatch) -> None:
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(InputError, match="no AWS region is known"):
         jobs.connect()
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")  # what boto3 by itself passes over
+    assert jobs.connect().meta.region_name == storage.s3_client().meta.region_name == "eu-west-1"
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")  # the CLI's order
+    assert jobs.connect().meta.region_name == "eu-west-1"
+    assert jobs.connect(access=storage.Access(region="eu-west-3")).meta.region_name == "eu-west-3"
     with pytest.raises(InputError, match="is no address"):
         jobs.connect("localhost:8250")
     client = jobs.connect("http://127.0.0.1:9")
