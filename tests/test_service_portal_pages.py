@@ -112,6 +112,24 @@ def test_the_last_page_can_be_changed(live, enter) -> None:
     ]  # fmt: skip
 
 
+def test_the_last_page_can_be_withdrawn(live, enter) -> None:
+    words(live, 2, workers_per_object=2)
+    page = enter("Ann")
+    begin(page)
+    first = text_of(page)
+    submit(page, "wrong")
+    second = text_of(page)
+    page.get_by_role("button", name="Last page").click()
+    until(lambda: text_of(page) == first)
+    page.get_by_role("button", name="Withdraw").click()
+    until(lambda: text_of(page) == second)
+    assert page.get_by_role("button", name="Last page").is_hidden()
+    assert page.get_by_role("button", name="Skip").is_visible()
+    assert live.store.answers("words", 1) == {}
+    submit(page, "right")
+    page.get_by_text("Nothing left for you here").wait_for()  # what she withdrew doesn't come again
+
+
 def test_what_was_begun_comes_back_on_another_device(live, enter) -> None:
     words(live, 1, workers_per_object=1)
     desk = enter("Ann")

@@ -5,6 +5,7 @@ import sqlite3
 import pytest
 
 from gandt.errors import InputError
+from gandt.service.progress import Progress
 from gandt.service.store import open_store
 
 LIMIT = 600
@@ -15,6 +16,7 @@ def store(tmp_path):
     """A store with a running job of three objects for two workers, and the ids of Ann, Ben and Cem."""
     opened = open_store(str(tmp_path / "state"))
     task = {"WorkteamArn": "x/team", "NumberOfHumanWorkersPerDataObject": 2, "TaskTimeLimitInSeconds": LIMIT}
+    task["TaskTitle"] = "t"
     opened.put_workteam({"WorkteamName": "team"}, 0)
     opened.add_job({"LabelingJobName": "job", "HumanTaskConfig": task}, 0, 0)
     opened.begin("job", "t", [{"source": str(number)} for number in range(3)], ["0", "1", "2"], 0)
@@ -75,6 +77,35 @@ def test_an_answer_can_be_changed_until_its_iteration_is_frozen(store) -> None:
     assert store.submit(lease.id, ann, {"n": 2}, 5, 11, revision=2) == "over"
     ((answer,),) = store.answers("job", 1).values()
     assert answer.content == {"n": 1}
+
+
+def test_an_answer_can_be_withdrawn_until_its_iteration_is_frozen(store) -> None:
+    ann, ben, cem = people(store)
+    first, second = store.lease("job", ann, 0), store.lease("job", ben, 0)
+    assert store.submit(first.id, ann, {"a": 1}, 1, 1) == "kept"
+    assert store.submit(second.id, ben, {"b": 1}, 1, 1) == "kept"
+    assert store.drawn("job")["2"] == "answered"
+    assert not store.withdraw(first.id, ben, 2)  # it isn't his
+    progress = Progress(store)
+    assert progress.figures(store.job("job"), 2)["answers"] == 2
+    assert store.withdraw(first.id, ann, 2)
+    figures = progress.figures(store.job("job"), 2)
+    assert figures == Progress(store).figures(store.job("job"), 2)
+    assert (figures["answers"], [row["worker"] for row in figures["workers"]]) == (1, [ben])
+    assert not store.withdraw(first.id, ann, 2)
+    assert store.drawn("job")["2"] == "open"
+    assert [answer.worker for answer in store.answers("job", 1)["2"]] == [ben]
+    assert [store.submit(first.id, ann, {"a": 1}, 1, 3, revision=number) for number in range(3)] == ["over"] * 3
+    assert store.lease("job", ann, 3).number == "0"  # she doesn't see it again
+    third = store.lease("job", cem, 3)
+    assert (third.number, store.submit(third.id, cem, {"c": 1}, 1, 4)) == ("2", "kept")
+    assert store.drawn("job")["2"] == "answered"
+    store.freeze("job", 1)
+    assert not store.withdraw(third.id, cem, 5)
+    assert not store.withdraw(second.id, ben, LIMIT)
+    told = [(event.what, event.content) for event in store.events("job", number="2")]
+    assert told[2:4] == [("withdrawn", None), ("submitted", {"b": 1})]  # and it stays in the history
+    assert [answer.content for answer in store.answers_after("job", 0)] == [{"a": 1}, {"b": 1}, None, {"c": 1}]
 
 
 def test_a_draft_is_the_holders_own(store) -> None:

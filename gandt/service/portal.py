@@ -14,6 +14,7 @@ with extra("local", "gandt serve"):
     from starlette.routing import Route
 
 COOKIE = "gandt_session"
+_LATE = "this page can't be changed any more: its time is over, or its label is made"
 SESSION_SECONDS = 30 * 86_400
 
 
@@ -129,14 +130,17 @@ class Portal:
         lease, store, now = self._lease(request, worker), self._service.store, self._service.clock()
         last = store.last_answer(lease.id, worker)
         if last is None or not store.changeable(lease.id, now):
-            raise RefusedError(410, "this page can't be changed any more: its time is over, or its label is made")
+            raise RefusedError(410, _LATE)
         answer, spent, revision = last
         task = {"lease": lease.id, "seconds": lease.expires - now, "draft": answer, "spent": spent}
         return JSONResponse({"task": {**task, "revision": revision + 1}}, headers=PRIVATE)
 
     def _decline(self, request: Request, worker: str, _: dict[str, Any]) -> Response:
-        lease = self._lease(request, worker)
-        self._service.store.decline(lease.id, worker, self._service.clock())
+        """Leave a task to others; with one that was answered, the answer is withdrawn."""
+        lease, store, now = self._lease(request, worker), self._service.store, self._service.clock()
+        if lease.state == "submitted" and not store.withdraw(lease.id, worker, now):
+            raise RefusedError(410, _LATE)
+        store.decline(lease.id, worker, now)
         return self._task_for(worker, lease.job)
 
     def _lease(self, request: Request, worker: str) -> Lease:

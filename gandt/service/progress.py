@@ -36,6 +36,9 @@ class _Counted:
             given = self.said[answer.number]
             if answer.worker in given:
                 self._compare(answer.worker, given, -1)
+            if answer.content is None:  # withdrawn
+                del given[answer.worker], self.seconds[key], self.moments[key]
+                continue
             given[answer.worker] = _fields(answer.content)
             self._compare(answer.worker, given, 1)
             self.seconds[key] = answer.seconds

@@ -76,20 +76,20 @@ class Draft:
 
 @dataclass(frozen=True)
 class KeptAnswer:
-    """One answer as it came; ``revision`` counts how often the worker has changed it."""
+    """One answer as it came; ``revision`` counts how often the worker has changed it; no content withdraws it."""
 
     id: int
     number: str
     worker: str
     revision: int
-    content: dict[str, Any]
+    content: dict[str, Any] | None
     submitted: float
     seconds: float
 
 
 @dataclass(frozen=True)
 class Event:
-    """What happened to a data object: handed out, submitted, changed, skipped, ran out; an answer has its content."""
+    """What happened to an object: handed out, submitted or changed (with the content), withdrawn, skipped, ran out."""
 
     id: int
     at: float
@@ -255,6 +255,13 @@ class Store(Protocol):
 
     def decline(self, lease_id: str, worker: str, now: float) -> bool:
         """Give a leased object back, for others; False when the worker doesn't hold it."""
+        ...
+
+    def withdraw(self, lease_id: str, worker: str, now: float) -> bool:
+        """Take a worker's answer back, and give the object to others; False when it can't be changed any more.
+
+        It stays among the answers, with one more revision that has no content.
+        """
         ...
 
     def submit(

@@ -43,7 +43,7 @@ CREATE INDEX IF NOT EXISTS leases_by_worker ON leases (worker, job, number, stat
 CREATE INDEX IF NOT EXISTS leases_that_end ON leases (expires) WHERE state IN ('held', 'reserved');
 CREATE TABLE IF NOT EXISTS drafts (
     lease TEXT PRIMARY KEY, content TEXT NOT NULL, seconds REAL NOT NULL, at REAL NOT NULL);
--- revision: 0, and one more each time that the worker went back and changed it; the last one counts
+-- revision: 0, and one more each time that the worker went back and changed it; the last one counts; null withdraws it
 CREATE TABLE IF NOT EXISTS answers (
     id INTEGER PRIMARY KEY, job TEXT NOT NULL, number INTEGER NOT NULL, worker TEXT NOT NULL, revision INTEGER NOT NULL,
     content TEXT NOT NULL, accepted REAL NOT NULL, submitted REAL NOT NULL, seconds REAL NOT NULL, lease TEXT NOT NULL,
@@ -52,7 +52,7 @@ CREATE TRIGGER IF NOT EXISTS answers_stay BEFORE UPDATE ON answers BEGIN SELECT 
 CREATE TRIGGER IF NOT EXISTS answers_last BEFORE DELETE ON answers BEGIN SELECT RAISE(ABORT, 'answers stay'); END;
 CREATE VIEW IF NOT EXISTS last_answers AS SELECT * FROM answers a WHERE NOT EXISTS (
     SELECT 1 FROM answers later WHERE later.lease = a.lease AND later.revision > a.revision);
--- what: handed out, submitted, changed, skipped, ran out
+-- what: handed out, submitted, changed, withdrawn, skipped, ran out
 CREATE TABLE IF NOT EXISTS events (
     id INTEGER PRIMARY KEY, at REAL NOT NULL, job TEXT NOT NULL, number INTEGER NOT NULL, worker TEXT NOT NULL,
     lease TEXT NOT NULL, what TEXT NOT NULL);

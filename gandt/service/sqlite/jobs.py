@@ -133,7 +133,7 @@ class Jobs(Database):
     def answers(self, name: str, iteration: int) -> dict[str, list[WorkerAnswer]]:
         """Return the answers about each object of an iteration, in the order in which they came."""
         sql = """SELECT a.* FROM last_answers a JOIN objects o ON o.job = a.job AND o.number = a.number
-                 WHERE a.job = ? AND o.iteration = ? ORDER BY a.id"""
+                 WHERE a.job = ? AND o.iteration = ? AND a.content <> 'null' ORDER BY a.id"""
         answers: dict[str, list[WorkerAnswer]] = {}
         for row in self._read(sql, name.lower(), iteration):
             content, spent = json.loads(row["content"]), row["seconds"]

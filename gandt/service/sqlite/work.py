@@ -22,6 +22,10 @@ _IN_HAND = """SELECT l.* FROM leases l JOIN objects o ON o.job = l.job AND o.num
               WHERE l.worker = ? AND l.job = ? AND l.state IN ('held', 'reserved') AND o.state = 'open'
               ORDER BY l.state, l.accepted"""  # held before reserved
 
+_CHANGEABLE = """SELECT l.* FROM leases l JOIN objects o ON o.job = l.job AND o.number = l.number
+                 JOIN iterations i ON i.job = o.job AND i.iteration = o.iteration
+                 WHERE l.id = ? AND l.state = 'submitted' AND l.expires > ? AND NOT i.frozen"""
+
 
 class Work(Database):
     """What the workers ask of the store."""
@@ -92,6 +96,21 @@ class Work(Database):
             _event(db, row, "skipped", now)
         return True
 
+    def withdraw(self, lease_id: str, worker: str, now: float) -> bool:
+        """Take an answer back."""
+        with self._write() as db:
+            sql = f"{_CHANGEABLE} AND l.worker = ?"
+            row = db.execute(sql, (lease_id, now, worker)).fetchone()
+            if row is None:
+                return False
+            where = (row["job"], row["number"])
+            db.execute("UPDATE leases SET state = 'declined' WHERE id = ?", (lease_id,))
+            self._add_answer(db, row, None, now, 0.0)
+            db.execute("UPDATE objects SET state = 'open' WHERE job = ? AND number = ? AND state = 'answered'", where)
+            _give_back(db, row)
+            _event(db, row, "withdrawn", now)
+        return True
+
     def submit(
         self, lease_id: str, worker: str, content: Mapping[str, Any], seconds: float, now: float, *, revision: int = 0
     ) -> str:
@@ -101,7 +120,7 @@ class Work(Database):
             if row is None:
                 return "unknown"
             (kept,) = db.execute("SELECT COUNT(*) FROM answers WHERE lease = ?", (lease_id,)).fetchone()
-            if revision < kept:
+            if revision < kept and row["state"] != "declined":
                 return "kept before"
             where = (row["job"], row["number"])
             sql = """SELECT o.state, i.frozen, j.wanted FROM objects o JOIN iterations i USING (job, iteration)
@@ -113,14 +132,12 @@ class Work(Database):
             if task["state"] != "open" and not kept:
                 return "over"
             spent = min(max(seconds, 0.0), now - row["accepted"])
-            columns = "job, number, worker, revision, content, accepted, submitted, seconds, lease"
-            answer = (*where, worker, revision, json.dumps(content), row["accepted"], now, spent, lease_id)
-            db.execute(f"INSERT INTO answers ({columns}) VALUES (?,?,?,?,?,?,?,?,?)", answer)
+            self._add_answer(db, row, content, now, spent)
             db.execute("DELETE FROM drafts WHERE lease = ?", (lease_id,))
             _event(db, row, "changed" if kept else "submitted", now)
             if not kept:
                 db.execute("UPDATE leases SET state = 'submitted' WHERE id = ?", (lease_id,))
-                sql = "SELECT COUNT(*) FROM answers WHERE job = ? AND number = ? AND revision = 0"
+                sql = "SELECT COUNT(*) FROM last_answers WHERE job = ? AND number = ? AND content <> 'null'"
                 (count,) = db.execute(sql, where).fetchone()
                 if count >= task["wanted"]:
                     db.execute("UPDATE objects SET state = 'answered' WHERE job = ? AND number = ?", where)
@@ -134,10 +151,7 @@ class Work(Database):
 
     def changeable(self, lease_id: str, now: float) -> bool:
         """Say whether an answer may still be changed."""
-        sql = """SELECT 1 FROM leases l JOIN objects o ON o.job = l.job AND o.number = l.number
-                 JOIN iterations i ON i.job = o.job AND i.iteration = o.iteration
-                 WHERE l.id = ? AND l.state = 'submitted' AND l.expires > ? AND NOT i.frozen"""
-        return bool(self._read(sql, lease_id, now))
+        return bool(self._read(_CHANGEABLE, lease_id, now))
 
     def set_draft(self, lease_id: str, worker: str, content: Mapping[str, Any], seconds: float, now: float) -> bool:
         """Keep an unfinished answer."""
@@ -150,6 +164,16 @@ class Work(Database):
         """Return an unfinished answer."""
         rows = self._read("SELECT * FROM drafts WHERE lease = ?", lease_id)
         return Draft(json.loads(rows[0]["content"]), rows[0]["seconds"]) if rows else None
+
+    def _add_answer(
+        self, db: sqlite3.Connection, lease: sqlite3.Row, content: Mapping[str, Any] | None, now: float, spent: float
+    ) -> None:
+        """Add the next revision of a lease's answer."""
+        (kept,) = db.execute("SELECT COUNT(*) FROM answers WHERE lease = ?", (lease["id"],)).fetchone()
+        columns = "job, number, worker, revision, content, accepted, submitted, seconds, lease"
+        about = (lease["job"], lease["number"], lease["worker"], kept, json.dumps(content))
+        answer = (*about, lease["accepted"], now, spent, lease["id"])
+        db.execute(f"INSERT INTO answers ({columns}) VALUES (?,?,?,?,?,?,?,?,?)", answer)
 
     def _take(
         self, db: sqlite3.Connection, job: str, worker: str, now: float, expires: float, state: str
