@@ -13,7 +13,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.metrics import silhouette_score
 from typer.testing import CliRunner
 
-from gandt.candidates.clusters import Clustering, cluster
+from gandt.candidates.clusters import Clustering, checked, cluster
 from gandt.candidates.clusters.clustering import silhouette
 from gandt.candidates.clusters.labels import clean
 from gandt.candidates.clusters.naming import Naming
@@ -175,6 +175,44 @@ def test_named_struck_sent_back_deleted_and_open(work) -> None:
     table.reset_index().to_csv(folder / "labels.csv", index=False)
     asked = set(items_of(str(folder / "labels.csv")))
     assert asked == set(items[[*out, *second.members, *fourth.members]])
+
+
+def test_a_check_gives_the_names_a_confidence_and_takes_back_what_is_wrong(work) -> None:
+    naming, _, folder = work
+    with pytest.raises(InputError, match="nothing is named yet, so there is nothing to check"):
+        checked.draw(naming.labels(), 5)
+    naming.choose(3)
+    for name, each in zip(("cat", "dog", "cow"), naming.clusters(), strict=True):
+        naming.name(each.name, name)
+    assert naming.labels()["confidence"].isna().all() and naming.labels()["checked"].isna().all()
+    drawn = checked.draw(naming.labels(), 20)
+    assert drawn["item"].is_unique and len(drawn) == 20 and drawn["label"].isna().all()
+    named = naming.labels().set_index("item")["label"]
+    cows = drawn["item"][drawn["item"].map(named) == "cow"]
+    wrong = cows.iloc[:2].tolist()
+    given = drawn.assign(label=["CAT" if item in wrong else named[item].upper() for item in drawn["item"]])
+    given.iloc[-1, 1] = None  # not labelled: passed over
+    given.to_csv(folder / "given.csv", index=False)
+    naming.check(str(folder / "given.csv"))
+    again = Naming(naming.clustering, str(folder))  # kept in the folder
+    table = again.labels().set_index("item")
+    assert table["checked"].value_counts().to_dict() == {"right": 17, "wrong": 2}
+    assert table.loc[wrong, "label"].isna().all() and set(table.loc[wrong, "status"]) == {"relabel"}
+    overall = 18 / 21
+    for name in ("cat", "dog", "cow"):
+        own = given.iloc[:-1][given.iloc[:-1]["item"].map(named) == name]
+        right = len(own) - (2 if name == "cow" else 0)
+        confidence = table.loc[table["label"] == name, "confidence"].unique()
+        assert confidence == pytest.approx([(right + 4 * overall) / (len(own) + 4)])
+    for bad, message in (
+        ({"item": ["/nowhere"], "label": ["cat"]}, "checks /nowhere, which is none of the clusters' items"),
+        ({"item": [wrong[0]] * 2, "label": ["cat", "dog"]}, "gives .* two labels, 'cat' and 'dog'; keep one"),
+        ({"item": [wrong[0]], "label": [None]}, "holds no label, so it checks nothing"),
+    ):
+        pd.DataFrame(bad).to_csv(folder / "bad.csv", index=False)
+        with pytest.raises(InputError, match=message):
+            again.check(str(folder / "bad.csv"))
+    assert len(again.checks) == 19, "a refused check leaves the one before"
 
 
 def test_names_that_differ_in_case_are_one(work) -> None:
@@ -366,7 +404,16 @@ def test_the_command_makes_clusters_and_goes_on_with_them(tmp_path: Path) -> Non
     run = CliRunner().invoke(app, ["cluster", str(tmp_path / "store"), "--out", str(out), "--json"])
     assert json.loads(run.stdout)["named"] == 30
     assert (out / "clusters.json").stat().st_mtime_ns == made  # taken as they were
-    assert set(pd.read_csv(out / "labels.csv", dtype=str)["label"]) == {"3.1", "3.2", "3.3"}
+    labels = pd.read_csv(out / "labels.csv", dtype=str)
+    assert set(labels["label"]) == {"3.1", "3.2", "3.3"}
+    command = ["cluster", str(tmp_path / "store"), "--out", str(out), "--json"]
+    drawn = json.loads(CliRunner().invoke(app, [*command, "--sample", "10"]).stdout)["check"]
+    check = pd.read_csv(drawn)
+    assert len(check) == 10
+    check.assign(label=check["item"].map(labels.set_index("item")["label"])).to_csv(out / "filled.csv", index=False)
+    facts = json.loads(CliRunner().invoke(app, [*command, "--check", str(out / "filled.csv")]).stdout)
+    assert (facts["checked"], facts["right"]) == (10, 10) and 0.9 < facts["confidence"] < 1
+    assert pd.read_csv(out / "labels.csv")["confidence"].between(0.9, 1).all()
 
 
 def test_decisions_are_not_mixed_with_another_pool(tmp_path: Path) -> None:

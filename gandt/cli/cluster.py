@@ -16,6 +16,12 @@ def cluster_command(
     k_max: Annotated[int | None, typer.Option(help="The most clusters; 60 by default.")] = None,
     seed: Annotated[int, typer.Option(help="Of what is random in k-means.")] = 0,
     serve: Annotated[bool, typer.Option("--serve", help="Open the page for choosing k and naming clusters.")] = False,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Draw so many of the named into OUT/check.csv, to be labelled elsewhere.")
+    ] = None,
+    check: Annotated[
+        str | None, typer.Option(help="A table (item, label) that checks the names: labels get a confidence.")
+    ] = None,
     worker: Annotated[str | None, typer.Option(help="Who names them; by default the user of this computer.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port on 127.0.0.1; 0 takes any free one.")] = 8260,
     json_: Json = False,
@@ -38,14 +44,19 @@ def cluster_command(
                 note(f"gandt: open {address}")
                 note(f"  Ctrl-C ends it; decisions are kept in {out} as they come, labels in {work.labels}")
             wait()
-            facts = work.facts()
+        if check:
+            work.naming.check(check)
+        drawn = work.draw_check(sample) if sample else None
+        facts = work.facts()
         work.write_labels()
     if json_:
         if not serve:
-            show_json(facts)
+            show_json({**facts, **({"check": drawn} if drawn else {})})
         return
     show_table(f"Clusters of {store}", [facts])
-    if not serve:
+    if drawn:
+        note(f"{drawn} names what to check: label it, and give the labels with --check")
+    elif not serve and not facts["named"]:
         note(f"the silhouette speaks for {facts['best_k']} clusters; it's advice: look at them with --serve")
     elif facts["named"]:
         note(f"labels are in {work.labels}; the rest can be asked otherwise: gandt manifest build {work.labels} ...")

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gandt import storage, tables
+from gandt.candidates.clusters.checked import read_checks, with_confidence
 from gandt.candidates.clusters.clustering import Clustering
 from gandt.candidates.clusters.journal import append_lines, read_journal
 from gandt.candidates.clusters.labels import NAMED, OUTCOMES, STRUCK, clean, labels_table
@@ -67,6 +69,23 @@ class Naming:
                 "give another --out, or the old pool and options"
             )
         self._play()
+        self._checks_file = storage.join(folder, "checked.csv")
+        self.checks: dict[str, str] = {}
+        if Path(self._checks_file).is_file():
+            self.check(self._checks_file)
+
+    def check(self, uri: str) -> None:
+        """Take a table of item and label as a check of what is named, instead of any earlier one, and keep it.
+
+        Raises
+        ------
+        InputError
+            See :func:`gandt.candidates.clusters.checked.read_checks`.
+        """
+        self.checks = read_checks(uri, self.labels())
+        if uri != self._checks_file:
+            table = pd.DataFrame({"item": list(self.checks), "label": list(self.checks.values())})
+            tables.write_table(table, self._checks_file)
 
     # ------------------------------------------------------------------ deciding
 
@@ -247,16 +266,17 @@ class Naming:
         Returns
         -------
         DataFrame
-            A row for each item of the pool. ``item``, ``label`` (None without), ``confidence`` (NaN: one reader's word
-            was not measured), ``status`` ("confident" when named, "relabel" when struck out or sent back,
+            A row for each item of the pool. ``item``, ``label`` (None without), ``confidence`` (NaN until
+            some of what is named was checked), ``status`` ("confident" when named, "relabel" when struck or sent back,
             "unanswered" when not decided, "set aside" when deleted), ``votes``, ``workers``, ``method`` (such as
             "clusters/ward"), ``k``, ``cluster``, ``named_by``, ``named_at``, ``struck``, ``outcome`` and
-            ``carried_from`` (the item with the same content that was looked at).
+            ``carried_from`` (the item with the same content that was looked at), ``checked`` ("right", "wrong", None).
         """
         now, of = self._now, self._of_items()
         shown = np.array(self._items, object)[of]
         decided = (now.outcome[of], now.label[of], now.cluster[of], now.by[of], now.at[of])
-        return labels_table(self.clustering.pool["item"].to_numpy(object), shown, self.clustering.method, *decided)
+        items = self.clustering.pool["item"].to_numpy(object)
+        return with_confidence(labels_table(items, shown, self.clustering.method, *decided), self.checks)
 
     # ------------------------------------------------------------------ pieces
 

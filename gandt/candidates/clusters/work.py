@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gandt import storage, tables
+from gandt.candidates.clusters.checked import draw
 from gandt.candidates.clusters.clustering import Clustering, cluster, pool_fingerprint, pool_of
 from gandt.candidates.clusters.journal import alone
 from gandt.candidates.clusters.naming import Naming
@@ -45,7 +46,23 @@ class Work:
             "to_ask": counts["struck"] + counts["back"],
             "deleted": counts["deleted"],
             "open": counts["open"],
+            **self._checked(),
         }
+
+    def _checked(self) -> dict[str, Any]:
+        """Return how many of the named were checked and right, and the mean confidence; nothing before a check."""
+        if not self.naming.checks:
+            return {}
+        labels = self.naming.labels()
+        right, wrong = ((labels["checked"] == each).sum() for each in ("right", "wrong"))
+        mean = labels["confidence"].mean()
+        return {"checked": int(right + wrong), "right": int(right), "confidence": None if mean != mean else float(mean)}
+
+    def draw_check(self, count: int) -> str:
+        """Write ``check.csv``, a sample of what is named, to be labelled by somebody else; return its path."""
+        path = storage.join(self.folder, "check.csv")
+        tables.write_table(draw(self.naming.labels(), count, self.clustering.facts["seed"]), path)
+        return path
 
     def write_labels(self) -> None:
         """Write labels.csv."""
