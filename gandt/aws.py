@@ -185,4 +185,6 @@ def reason(error: BaseException) -> str:
     """Say what an error that boto3 raised means, and what mends it."""
     if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
         return "no AWS credentials were found; name a profile with --profile or AWS_PROFILE, or run `aws configure`"
-    return _REASONS.get(error_code(error), str(error))
+    text = str(error)
+    page = text.lower().find("<!doctype html")  # of a server that isn't AWS's
+    return _REASONS.get(error_code(error), text if page < 0 else text[:page].rstrip(" :\n"))

@@ -20,7 +20,8 @@ from gandt.cli import app
 from gandt.cli import aws as _commands  # noqa: F401  (registers it)
 from gandt.jobs import build_request
 from gandt.jobs.doctor import CALLER_RIGHTS, examine_account, examine_request
-from gandt.jobs.rights import Rights, rights_of_user, trusts
+from gandt.jobs.exam import Exam
+from gandt.jobs.rights import Rights, rights_of_user, statements_of, trusts
 
 ACCOUNT = "123456789012"
 TEAM = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:workteam/private-crowd/friends"
@@ -543,6 +544,15 @@ def test_rights_come_from_groups_managed_policies_and_boundaries(account) -> Non
     )
     with pytest.raises(ClientError):
         rights_of_user("nobody", iam)
+
+
+def test_a_policy_that_is_no_json_and_a_server_that_is_not_aws(account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gandt.jobs.exam.rights_of_role", lambda name, iam: statements_of("{'Version': '2012-10-17'}"))
+    exam = Exam(storage.session())
+    assert exam.rights("arn:aws:iam::123456789012:role/odd") is None
+    assert (exam.findings[0].state, exam.findings[0].problem.partition(" (")[0]) == ("unknown", "a policy isn't JSON")
+    answer = {"Error": {"Code": "500", "Message": "<!doctype html>\n<html><h1>Oops</h1>"}}
+    assert storage.reason(ClientError(answer, "GetRole")).endswith("when calling the GetRole operation")
 
 
 def test_the_page_names_every_right() -> None:

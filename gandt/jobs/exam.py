@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from gandt import storage
+from gandt.errors import InputError
 from gandt.jobs.client import why
 from gandt.jobs.rights import Rights, rights_of_role, rights_of_user
 from gandt.manifest.online import allows_get, cors_rules
@@ -124,7 +125,10 @@ class Exam:
                     self._rights[arn] = Rights(({"Effect": "Allow", "Action": "*", "Resource": "*"},))
                 else:
                     read = rights_of_user if kind == "user" else rights_of_role
-                    self._rights[arn] = read(role, self.client("iam"))
+                    try:
+                        self._rights[arn] = read(role, self.client("iam"))
+                    except InputError as error:
+                        self.findings.append(Finding("rights", arn, "unknown", str(error), "write that policy anew"))
         return self._rights[arn]
 
     def need(self, arn: str, action: str, resource: str, why_needed: str) -> str:

@@ -14,6 +14,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
+from gandt.errors import InputError
+
 Statement = Mapping[str, Any]
 
 
@@ -81,7 +83,10 @@ def _list(value: Any) -> list[str]:
 def statements_of(document: Any) -> list[Statement]:
     """Return the statements of a policy document, a mapping or (URL-encoded) JSON."""
     if isinstance(document, str):
-        document = json.loads(unquote(document))
+        try:
+            document = json.loads(unquote(document))
+        except ValueError as error:
+            raise InputError(f"a policy isn't JSON ({error})") from error
     found = document.get("Statement", [])
     return found if isinstance(found, list) else [found]
 
