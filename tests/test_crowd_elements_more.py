@@ -1,5 +1,6 @@
 """Text areas, switches, sliders, the elements of layout, and the classifiers, in a real browser."""
 
+import json
 import struct
 import zlib
 
@@ -151,3 +152,23 @@ def test_a_broken_image_or_list_is_said_and_breaks_nothing(crowd_pages):
     assert crowd_pages.submit(page) == {"t": "1"}
     assert any("its attribute categories isn't JSON" in error for error in crowd_pages.errors)
     crowd_pages.errors.clear()
+
+
+def test_one_of_very_many_categories_is_found(crowd_pages):
+    many = [f"kind {number}" for number in range(300)]
+    page = crowd_pages.open(
+        f"""<crowd-form><crowd-classifier-multi-select name=c header=H categories='{json.dumps(many)}'>
+        </crowd-classifier-multi-select><crowd-classifier name=few categories='["a", "b"]'></crowd-classifier>
+        </crowd-form>""",
+        viewport={"width": 375, "height": 720},
+    )
+    assert page.get_by_role("button", name="Submit").bounding_box()["y"] < 1500  # not below all 300
+    finder = page.get_by_role("searchbox", name="Find")  # one: two categories need none
+    finder.fill("29 kind")
+    assert page.get_by_role("checkbox").count() == 13  # 29, 129, 229, 290 to 299
+    finder.press("Enter")
+    finder.fill("kind 123")
+    finder.press("Enter")
+    finder.fill("")
+    page.get_by_role("radio", name="b").check()
+    assert crowd_pages.submit(page) == {"c": {"labels": ["kind 29", "kind 123"]}, "few": {"label": "b"}}

@@ -48,7 +48,10 @@
       this.target.append(this.paper, this.hint, toolbar, this.live);
       this.options = h("div", { class: "options" });
       this.list = h("div", { class: "list" });
-      this.picker.append(h("fieldset", {}, h("legend", {}, "Labels"), this.options), this.list);
+      this.picker.append(
+        h("fieldset", {}, h("legend", {}, "Labels"), crowd.finder(this.options), this.options),
+        this.list,
+      );
       this.shadowRoot.append(this.keys);
       this.listen();
       if (!this.closest("crowd-form")) this.bringForm();

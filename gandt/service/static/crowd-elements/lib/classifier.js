@@ -12,7 +12,9 @@
       this.chosen = new Set();
       this.legend = h("legend", {}, this.constructor.several ? "Choose all that apply" : "Choose one");
       this.options = h("div", { class: "options" });
-      this.picker.append(h("fieldset", { "aria-describedby": "error" }, this.legend, this.options));
+      this.picker.append(
+        h("fieldset", { "aria-describedby": "error" }, this.legend, crowd.finder(this.options), this.options),
+      );
       this.options.addEventListener("change", (event) => this.pick(event.target));
       this.listenForDigits((index) => {
         const input = this.inputs()[index];

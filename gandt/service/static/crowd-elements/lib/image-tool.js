@@ -54,6 +54,7 @@
       .category-picker-wrapper { display: contents; }
       fieldset { order: -1; }
       .options { flex-direction: row; flex-wrap: wrap; gap: 0.375rem; padding: 0; }
+      .options.many { max-height: 8.5rem; }
       .option { min-height: 2.5rem; padding: 0.25rem 0.625rem; gap: 0.375rem; }
     }
   `);
@@ -85,7 +86,7 @@
       this.makeTools();
       this.target.append(this.stage.element, this.failure, this.advice, this.toolbar, this.live);
       this.options = h("div", { class: "options" });
-      this.picker.append(h("fieldset", {}, h("legend", {}, "Labels"), this.options));
+      this.picker.append(h("fieldset", {}, h("legend", {}, "Labels"), crowd.finder(this.options), this.options));
       this.list = h("div", { class: "list" });
       this.picker.append(this.list);
       this.shadowRoot.append(this.keys);

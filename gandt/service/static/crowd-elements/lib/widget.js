@@ -157,9 +157,46 @@
       color: var(--crowd-quiet); font: 0.8125rem ui-monospace, monospace; border: 1px solid var(--crowd-faint);
       border-radius: 0.25rem; padding: 0 0.375rem;
     }
+    .finder {
+      width: 100%; min-height: 2.5rem; padding: 0.25rem 0.625rem; margin-bottom: 0.375rem;
+      border: 1px solid var(--crowd-line); border-radius: 0.375rem; background: var(--crowd-surface);
+    }
     @media (pointer: coarse) { kbd { display: none; } }
-    @media (max-width: 900px) { .options { max-height: none; } }
+    @media (max-width: 900px) { .options { max-height: none; } .options.many { max-height: 50vh; } }
   `);
+
+  const MANY = 20;
+
+  // Before a list of many options: a field that leaves those with the typed words. Enter takes the first of them.
+  crowd.finder = function finder(options) {
+    const field = h("input", { type: "search", class: "finder", "aria-label": "Find", placeholder: "Find …" });
+    const sift = () => {
+      const words = field.value.toLowerCase().split(/\s+/);
+      for (const option of options.children) {
+        const text = option.querySelector("input")?.value.toLowerCase() ?? "";
+        option.hidden = !words.every((word) => text.includes(word));
+      }
+    };
+    field.addEventListener("input", (event) => {
+      event.stopPropagation(); // no part of the answer
+      sift();
+    });
+    field.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.ctrlKey || event.metaKey) return;
+      event.preventDefault();
+      options.querySelector(":scope > :not([hidden]) input")?.click();
+      field.select();
+    });
+    const count = () => {
+      const many = options.children.length > MANY;
+      field.hidden = !many;
+      options.classList.toggle("many", many);
+      if (many) sift();
+    };
+    new MutationObserver(count).observe(options, { childList: true });
+    count();
+    return field;
+  };
 
   // ['Cat', 'Dog'] or [{label: 'Cat', ...}]: the labels as texts. What isn't a list is no label.
   crowd.labelTexts = function labelTexts(list) {
