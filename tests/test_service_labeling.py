@@ -303,6 +303,15 @@ def test_what_no_file_can_hold_fails_the_job_and_says_so(s3, open_service, resul
     assert output(s3) == [{"source": "text 0"}]  # it was there when the job said that it failed
 
 
+def test_an_output_that_cant_be_written_is_known_before_anybody_works(s3, open_service) -> None:
+    service = open_service()
+    asked = request(s3, 1)
+    asked["OutputConfig"]["S3OutputPath"] = "s3://no-such-bucket/out"
+    create(service, asked)
+    assert ended(service) == "Failed"
+    assert "s3://no-such-bucket/out/My-Job/manifests" in service.store.job("my-job").reason
+
+
 def test_a_job_whose_output_cant_be_written_ends_as_failed(s3, open_service, monkeypatch) -> None:
     service = open_service()
     monkeypatch.setattr(LabelingJob, "write_output", lambda job: 1 // 0)

@@ -260,6 +260,8 @@ class LabelingService:
             lines=lines,
             template=template,
         )
+        if kept.status == "Initializing":
+            job.write_output()  # a bucket that can't be written is known before anybody works
         if not lines:
             self.store.begin(name, job.template, job.lines, job.order, self.clock())
         if self.store.set_status(name, "InProgress", self.clock(), only=("Initializing",)):
