@@ -24,7 +24,7 @@ stop:
 
 def test_what_is_not_said_has_its_default() -> None:
     config = parse_config(GOOD, "run.yaml")
-    assert config["choose"] == {"strategy": "default", "n": 20, "relabel": True}
+    assert config["choose"] == {"strategy": "default", "n": 20, "relabel": True, "neighbours": 0}
     assert config["learn"]["classifier"] == "logistic"
     assert config[""]["gold"] == ["gold.csv"]
     assert config[""]["seeds"] == []
@@ -38,7 +38,7 @@ def test_what_is_not_said_has_its_default() -> None:
         ("n: 20", "n: many", "run.yaml line 6: choose.n must be a whole number of 1 or more, not 'many'"),
         ("n: 20", "n: true", "line 6: choose.n must be a whole number"),
         ("n: 20", "strategy: magic", "line 6: choose.strategy names none: there is no strategy 'magic'"),
-        ("n: 20", "number: 3", "line 6: choose has no option 'number'; it has strategy, n, relabel"),
+        ("n: 20", "number: 3", "line 6: choose has no option 'number'; it has strategy, n, relabel, neighbours"),
         ("n: 20", "n: 20\n  n: 30", "line 7: choose.n is given twice; the first is in line 6"),
         ("run: run\n", "run: run\nrun: other\n", "line 3: run is given twice; the first is in line 2"),
         ("run: run", "walk: run", "line 2: there is no option 'walk'; there are store, images"),

@@ -57,6 +57,30 @@ def test_select_asks_what_is_not_labelled_and_says_what_it_knows(pool: Any) -> N
     assert first["label"].isna().all()
 
 
+def test_neighbours_of_the_chosen_are_asked_along_with_them(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gandt.rounds import select as module
+
+    store, truth = pool
+    known = dict(list(truth.items())[:12])
+    alone = select(store, known, 3, strategy="surest", seed=4)["item"].tolist()
+    together = select(store, known, 12, strategy="surest", neighbours=3, seed=4)["item"].tolist()
+    assert together[:3] == alone
+    assert len(set(together)) == 12 and not set(together) & set(known)
+    points = Points(store)
+    rest = [item for item in truth if item not in known]
+    where = points.take(store.rows(rest))
+    for place, centre in enumerate(points.take(store.rows(alone))):
+        order = [rest[each] for each in np.linalg.norm(where - centre, axis=1).argsort()]
+        assert order[0] == alone[place]
+        assert order[1] in together, "the nearest of each"
+    monkeypatch.setattr(module, "_CHUNK", 7)
+    assert select(store, known, 12, strategy="surest", neighbours=3, seed=4)["item"].tolist() == together
+    everything = select(store, known, len(rest), neighbours=5)
+    assert set(everything["item"]) == set(rest)
+    with pytest.raises(InputError, match="leave out --labels, --strategy and --neighbours"):
+        run("select", store.path, "--answers", "a.csv", "--neighbours", "2")
+
+
 def test_select_leaves_out_gold_and_says_when_too_little_is_left(pool: Any) -> None:
     store, truth = pool
     items = list(truth)

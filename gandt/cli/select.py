@@ -32,6 +32,9 @@ def select_command(
     leave_out: Annotated[
         str | None, typer.Option(help="Table with a column item: never ask these, such as gold.")
     ] = None,
+    neighbours: Annotated[
+        int, typer.Option(min=0, help="With 4, a fifth of the N is chosen; their nearest neighbours are the rest.")
+    ] = 0,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     out: Out = None,
     json_: Json = False,
@@ -50,15 +53,17 @@ def select_command(
     unwanted = read_table(leave_out, required=["item"])["item"].astype(str).tolist() if leave_out else []
     shared: dict[str, Any] = {"classifier": classifier, "seed": seed, "leave_out": unwanted}
     if answers:
-        if labels or strategy != "default":
-            raise InputError("--answers has labels and a ranking of its own; leave out --labels and --strategy")
+        if labels or strategy != "default" or neighbours:
+            raise InputError(
+                "--answers has labels and a ranking of its own; leave out --labels, --strategy and --neighbours"
+            )
         table = select_answers(
             opened, read_table(answers, required=["item", "worker", "label"]), n, most=most, **shared
         )
     else:
         known = read_known(labels, opened) if labels else {}
         near = find_duplicates(opened, threshold=duplicates) if duplicates is not None else None
-        table = select(opened, known, n, strategy=strategy, duplicates=near, **shared)
+        table = select(opened, known, n, strategy=strategy, duplicates=near, neighbours=neighbours, **shared)
     if out:
         write_table(table, out)
     if json_:

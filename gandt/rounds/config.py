@@ -85,7 +85,12 @@ _FIELDS: dict[str, dict[str, tuple[Check, Any]]] = {
         "prices": (_text, None),
         "price_per_answer": (_number(0), GROUND_TRUTH.per_task),
     },
-    "choose": {"strategy": (_strategy, "default"), "n": (_whole(1), 50), "relabel": (_switch, True)},
+    "choose": {
+        "strategy": (_strategy, "default"),
+        "n": (_whole(1), 50),
+        "relabel": (_switch, True),
+        "neighbours": (_whole(0, 50), 0),
+    },
     "ask": {
         "with": (_one_of("simulated", "table", "job"), "table"),
         "workers": (_whole(1, 9), 1),

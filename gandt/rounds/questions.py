@@ -70,6 +70,7 @@ def choose_questions(run: "Run", number: int, earlier: pd.DataFrame, model: Mode
             points=run.points,
             duplicates=run.near,
             leave_out=list(run.gold),
+            neighbours=some["neighbours"],
             seed=run.config[""]["seed"] + number,
         )
     tables = [

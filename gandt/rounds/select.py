@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from gandt.candidates.carry import representatives
-from gandt.candidates.points import Points
+from gandt.candidates.points import Points, squared_distances
 from gandt.candidates.relabel import rank_answers
 from gandt.candidates.seeds import read_seeds
 from gandt.candidates.strategies import Strategy, choose
@@ -38,6 +38,7 @@ def select(
     points: Points | None = None,
     duplicates: pd.DataFrame | None = None,
     leave_out: Collection[str] = (),
+    neighbours: int = 0,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Choose the ``n`` items of a store to ask about next.
@@ -65,6 +66,8 @@ def select(
         ones are found anyhow.
     leave_out : collection of str
         Items that are never asked, such as gold.
+    neighbours : int
+        With 4, the strategy chooses a fifth of the ``n``, and the nearest unlabelled items of these make up the rest.
     seed : int
         Of every random choice.
 
@@ -99,7 +102,10 @@ def select(
     probabilities = None if model is None else predict(model, points, rows)
     shown = _shortlist(probabilities, len(items), n, rng)
     some = None if probabilities is None else probabilities[shown]
-    chosen = shown[choose(strategy, some, points.take(rows[shown]), n, rng, labelled=labelled)]
+    first = -(-n // (neighbours + 1))
+    chosen = shown[choose(strategy, some, points.take(rows[shown]), first, rng, labelled=labelled)]
+    if first < n:
+        chosen = _with_neighbours(chosen, points, rows, n)
     table = pd.DataFrame({"rank": np.arange(1, n + 1), "item": items[chosen].astype(str)})
     if model is None or probabilities is None:
         return table.assign(label=pd.Series([None] * n, dtype=object), probability=np.nan, uncertainty=np.nan)
@@ -187,6 +193,20 @@ def predict(model: Model, points: Points, rows: Array) -> Array:
             found[start : start + len(part)] = model.probabilities(points.take(part))
             meter.step(len(part))
     return found
+
+
+def _with_neighbours(chosen: Array, points: Points, rows: Array, n: int) -> Array:
+    """Return ``n`` of the items: the chosen, then the nearest of each, then the second nearest, and so on."""
+    centres, count = points.take(rows[chosen]), min(n, len(rows) - 1)
+    best = np.empty((len(chosen), 0)), np.empty((len(chosen), 0), np.int64)
+    for start in range(0, len(rows), _CHUNK):
+        part = np.arange(start, min(start + _CHUNK, len(rows)))
+        far = squared_distances(centres, points.take(rows[part]))
+        far[part[None, :] == chosen[:, None]] = np.inf
+        far, ids = np.hstack([best[0], far]), np.hstack([best[1], np.broadcast_to(part, far.shape)])
+        order = np.argsort(far, axis=1, kind="stable")[:, :count]
+        best = np.take_along_axis(far, order, axis=1), np.take_along_axis(ids, order, axis=1)
+    return np.array(list(dict.fromkeys([*chosen.tolist(), *best[1].T.ravel().tolist()]))[:n], np.int64)
 
 
 def _shortlist(probabilities: Array | None, count: int, n: int, rng: np.random.Generator) -> Array:
