@@ -239,7 +239,7 @@ def test_a_worker_who_answers_twice_is_refused(s3) -> None:
         ("", "holds no data object"),
         ("{}\n", "neither source nor source-ref"),
         ('{"source": 1\n', "line 1 isn't JSON"),
-        ('{"source": ["a"]}\n', "line 1 has a source that is no text"),
+        ('{"source-ref": ["a"]}\n', "line 1 has a source-ref that is no address"),
         ('{"source": "a", "share": NaN}\n', "line 1 isn't JSON"),
         ('{"source": "\\ud800"}\n', "line 1 isn't JSON"),
         ('{"source": ' + "[" * 100_000, "line 1 isn't JSON"),

@@ -97,6 +97,9 @@ class LocalFunction:
             "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
             "AWS_LAMBDA_LOG_STREAM_NAME": "local",
             "LAMBDA_TASK_ROOT": self._folder,
+            # who sees that variable takes AWS's tracing for granted, which isn't there
+            "AWS_XRAY_SDK_ENABLED": "false",
+            "POWERTOOLS_TRACE_DISABLED": "true",
             "_HANDLER": handler if folder == Path(self.path) else f"{Path(path).stem}.{handler}",
             "AWS_EC2_METADATA_DISABLED": "true",
             **given,

@@ -34,8 +34,8 @@ def read_manifest(request: Mapping[str, Any], s3: Any) -> list[dict[str, Any]]:
             raise ContractError(f"{uri} line {position} isn't JSON: {error}") from error
         if not isinstance(line, dict) or not ("source" in line or "source-ref" in line):
             raise ContractError(f"{uri} line {position} has neither source nor source-ref")
-        if not isinstance(line.get("source", line.get("source-ref")), str):
-            raise ContractError(f"{uri} line {position} has a source that is no text; Ground Truth takes strings only")
+        if "source" not in line and not isinstance(line["source-ref"], str):
+            raise ContractError(f"{uri} line {position} has a source-ref that is no address in S3")
         lines.append(line)
     if not lines:
         raise ContractError(f"{uri} holds no data object; a job needs at least one")
