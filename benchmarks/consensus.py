@@ -256,7 +256,7 @@ def photographs(folder: Path, store: Path | None) -> tuple[np.ndarray, np.ndarra
     return vectors, np.array([Path(item).parent.name for item in items["item"]])
 
 
-def with_classifier(title: str, features: np.ndarray, truth: np.ndarray, jobs: int = 3, workers: int = 30) -> None:
+def with_classifier(title: str, features: np.ndarray, truth: np.ndarray, jobs: int = 5, workers: int = 30) -> None:
     """Print accuracy with one or two answers per item, methods without and with a classifier on the items' features."""
     from gandt.consensus.classifier import out_of_sample
 
@@ -324,9 +324,9 @@ def main() -> None:
                 print(f"\n## {folder.name}")
                 quality(load(folder), methods if folder != options.more else OURS)
     if "classifier" in options.only:
-        with_classifier("Handwritten digits", *digits())
         if (options.data / "clothing").is_dir():
             with_classifier("Photographs of clothes, embedded", *photographs(options.data / "clothing", options.store))
+        with_classifier("Handwritten digits", *digits())
     if "speed" in options.only:
         speed(options.million, ["majority", "one-coin", "dawid-skene", "auto"], options.turns)
     print(f"\n{time.perf_counter() - began:.0f} s in all", file=sys.stderr)

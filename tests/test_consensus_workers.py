@@ -77,6 +77,12 @@ def test_the_same_mistakes_tell_of_copying_and_the_same_right_answers_do_not() -
     assert best["agreed"] == 120 and pairs.loc[0, "z"] > best["z"] + 1
 
 
+def test_two_who_share_few_items_are_no_pair() -> None:
+    few = pd.DataFrame([("a", "v", "x"), ("a", "w", "x"), ("b", "v", "y")], columns=["item", "worker", "label"])
+    assert copying(consolidate(few)).empty
+    assert (evidence(few, consolidate(few))["evidence"] == "").all()
+
+
 def test_a_page_of_fewer_items_takes_less_time() -> None:
     rows = [(f"i{n}", w, "xy"[n % 2], f"page{n // 10}", 30.0) for n in range(90) for w in "abc"]
     rows += [("last", w, "x", "page9", 3.0) for w in "abc"]

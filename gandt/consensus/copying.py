@@ -61,7 +61,7 @@ def copying(consensus: Consensus, *, least: int = FEW, seed: int = 0) -> pd.Data
     support, copied = np.zeros(len(pairs)), np.zeros(len(pairs))
     for share in _SHARES:
         ratio = np.bincount(group[alike], np.log1p(share * surprise), minlength=len(pairs))
-        ratio += (shared - agreed) * np.log1p(-share)
+        ratio = ratio + (shared - agreed) * np.log1p(-share)
         copied = np.where(ratio > support, share, copied)
         support = np.maximum(support, ratio)
     kept = shared >= least

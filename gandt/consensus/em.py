@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gandt.consensus.crowd import Crowd, Fit, Floats
+from gandt.consensus.crowd import Crowd, Fit, Floats, row_sum
 
 
 class Limits(NamedTuple):
@@ -42,7 +42,7 @@ def maximise(
     start : float array, shape (items, states), optional
         First probabilities; by default the states are the classes, and these the shares of the votes.
     """
-    probabilities = crowd.start() if start is None else start
+    probabilities = _with_voice(crowd, crowd.start()) if start is None else start
     for turn in range(1, limits.iterations + 1):  # noqa: B007  (reported)
         log_likelihood, log_prior = m_step(probabilities)
         if crowd.voice is not None:
@@ -54,3 +54,13 @@ def maximise(
         if change < limits.tolerance:
             break
     return Fit(crowd.by_class(probabilities), log_likelihood, log_prior, turn, change < limits.tolerance)
+
+
+def _with_voice(crowd: Crowd, shares: Floats) -> Floats:
+    """Count a classifier as one more vote, or single answers would start, and stay, certain."""
+    if crowd.voice is None:
+        return shares
+    answers = row_sum(crowd.votes)[:, None]
+    told = np.exp(crowd.voice.log_prior(np.full(shares.shape[1], -np.log(shares.shape[1]))))
+    heard = (crowd.voice.speaks & ~crowd.gold)[:, None]
+    return np.asarray(np.where(heard, (answers * shares + told) / (answers + 1), shares))
