@@ -150,6 +150,10 @@ def test_a_classifier_is_one_more_voice() -> None:
     both = consolidate(answers, categories=CATEGORIES, classifier=table)
     assert accuracy(both.labels, truth) > max(alone, classifier) + 0.04
     assert both.crowd.voice is not None and both.crowd.voice.sharpness < 0.9  # it was made four times too sure
+    one_coin = consolidate(answers, method="one-coin", categories=CATEGORIES, classifier=table)
+    assert (
+        accuracy(one_coin.labels, truth) > max(alone, classifier) + 0.04
+    )  # single answers don't agree with themselves
     useless = table.assign(**dict.fromkeys(CATEGORIES, 0.25))
     deaf = consolidate(answers, categories=CATEGORIES, classifier=useless)
     assert accuracy(deaf.labels, truth) > alone - 0.02
