@@ -187,6 +187,18 @@ def test_what_is_no_package_of_pythons_is_refused(tmp_path: Path) -> None:
         LocalFunction("broken", str(tmp_path / "broken.zip"), "a.b")
 
 
+def test_a_function_that_prints_much_fills_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gandt.service.functions.LOG_LIMIT", 1000)
+    (tmp_path / "f.py").write_text("def lambda_handler(event, context):\n    print(event * 300)\n")
+    log = tmp_path / "f.log"
+    with LocalFunction("f", str(tmp_path / "f.py"), log=str(log)) as function:
+        for event in "abcdefghij":
+            function.invoke(event)
+        assert function.console(400) == "i" * 98 + "\n" + "j" * 300 + "\n"
+    old = (tmp_path / "f.old.log").read_text()
+    assert (old[0], old[-2], len(old)) == ("e", "h", 4 * 301)
+
+
 class Aws(http.server.BaseHTTPRequestHandler):
     """Answers as AWS Lambda's Invoke does."""
 

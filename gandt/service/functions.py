@@ -9,6 +9,7 @@ import base64
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from gandt.errors import FunctionError, InputError
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 PAYLOAD_LIMIT = 6 * 1024 * 1024
 
-LOG_LIMIT = 20_000_000  # bytes of a log that is gone on with
+LOG_LIMIT = 20_000_000  # bytes after which a log is put aside, in place of the one before
 _BOOTSTRAP = Path(__file__).with_name("_bootstrap.py")
 
 
@@ -106,7 +107,8 @@ class LocalFunction:
         }
         self._process: subprocess.Popen[str] | None = None
         self._results: IO[bytes] | None = None
-        self._console: IO[bytes] = _log_file(log)
+        self._log = Path(log) if log is not None else None
+        self._console: IO[bytes] = _log_file(self._log)
         self._unread = b""
         self._one = threading.Lock()  # as one instance of a Lambda, it takes one event at a time
 
@@ -133,6 +135,7 @@ class LocalFunction:
             )
         with self._one:
             answer = self._call(call)
+            self._tidy()
         if "error" in answer:
             raise self._raised(answer["error"])
         if len(json.dumps(answer["result"])) > PAYLOAD_LIMIT:
@@ -180,6 +183,12 @@ class LocalFunction:
             self._unpacked.cleanup()
             raise InputError(f"the Lambda at {path} can't be unpacked: {error}") from error
         return self._unpacked.name
+
+    def _tidy(self) -> None:
+        """Put what was printed aside when it has grown large; the process goes on in the emptied file."""
+        if self._log is not None and os.fstat(self._console.fileno()).st_size > LOG_LIMIT:
+            shutil.copyfile(self._log, self._log.with_suffix(".old.log"))
+            os.ftruncate(self._console.fileno(), 0)
 
     def _call(self, call: str) -> dict[str, Any]:
         if self._process is None:
@@ -307,12 +316,9 @@ class RemoteFunction:
         return self._tail
 
 
-def _log_file(log: str | None) -> IO[bytes]:
-    """Open a log to add to, a temporary one for None; one that has grown large is put aside first."""
-    if log is None:
+def _log_file(path: Path | None) -> IO[bytes]:
+    """Open a log to add to, a temporary one for None."""
+    if path is None:
         return tempfile.TemporaryFile()
-    path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.stat().st_size > LOG_LIMIT:
-        path.replace(path.with_suffix(".old.log"))
     return path.open("ab+")
