@@ -97,6 +97,12 @@ def test_the_last_page_can_be_changed(live, enter) -> None:
     until(lambda: text_of(page) == first)
     field = page.frame_locator(SHOWN).get_by_label("Word")
     until(lambda: field.input_value() == "wrong")
+    size = page.viewport_size
+    for width in (320, 375, 640):  # with all its buttons, and the clock
+        page.set_viewport_size({"width": width, "height": 700})
+        page.evaluate("document.getElementById('clock').hidden = false")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+    page.set_viewport_size(size)
     page.get_by_role("button", name="Go on without a change").click()
     until(lambda: text_of(page) == second)
     page.get_by_role("button", name="Last page").click()

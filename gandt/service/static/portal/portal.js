@@ -121,7 +121,7 @@ function open(given) {
     return;
   }
   turnTo(given.task, false);
-  if (given.left !== undefined) at("left").textContent = count(given.left);
+  if (given.left !== undefined) at("left").replaceChildren(`${given.left} left`, element("span", " for you"));
   at("status").textContent = `Next task. ${at("left").textContent}`;
 }
 
