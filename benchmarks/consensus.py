@@ -79,7 +79,7 @@ def quality(sets: dict[str, tuple[pd.DataFrame, dict[str, str]]], methods: list[
     """Print accuracy, calibration error, time and memory per set and method, and the error with gold."""
     accuracy = pd.DataFrame(index=methods, columns=list(sets), dtype=float)
     error, raw, gold_error, seconds, memory = (accuracy.copy() for _ in range(5))
-    diagrams = []
+    diagrams: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     if CROWD_KIT:
         importlib.import_module("crowdkit.aggregation")  # so that nobody's time holds it
     for name, (answers, truth) in sets.items():
@@ -98,8 +98,7 @@ def quality(sets: dict[str, tuple[pd.DataFrame, dict[str, str]]], methods: list[
             right, confidence = scored(labels, truth)
             accuracy.loc[method, name] = right.mean()
             error.loc[method, name] = expected_calibration_error(confidence, right)
-            if method == "auto":
-                diagrams.append((confidence, right))
+            diagrams.setdefault(method, []).append((confidence, right))
             if method not in OURS:
                 continue
             plain = scored(consolidate(answers, method=method, iterations=2000, correlation=0.0).labels, truth)
@@ -122,8 +121,21 @@ def quality(sets: dict[str, tuple[pd.DataFrame, dict[str, str]]], methods: list[
         "auto less the best of {majority, dawid-skene, one-coin}, points",
         ((accuracy.loc[["auto"]] - best) * 100).drop(columns="mean"),
     )
-    confidence, right = (np.concatenate(parts) for parts in zip(*diagrams, strict=True))
-    show("Reliability diagram of auto, all sets together", reliability_diagram(confidence, right).set_index("low"))
+    bins = [f"{low / 10:.1f} to {(low + 1) / 10:.1f}" for low in range(10)]
+    found = pd.DataFrame(index=list(diagrams), columns=bins, dtype=float)
+    for method, own in diagrams.items():
+        confidence, right = (np.concatenate(parts) for parts in zip(*own, strict=True))
+        diagram = reliability_diagram(confidence, right)
+        for row in diagram.itertuples():
+            found.loc[method, bins[round(row.low * 10)]] = row.accuracy
+        if method == "auto":
+            print(
+                "\n### Reliability diagram of auto, all sets together\n\n| from | to | items | confidence | accuracy |"
+            )
+            print("|---|---|---|---|---|")
+            for row in diagram.itertuples():
+                print(f"| {row.low:.1f} | {row.high:.1f} | {row.items} | {row.confidence:.3f} | {row.accuracy:.3f} |")
+    show("Accuracy by confidence, all sets together", found.dropna(axis=1, how="all"), 2)
 
 
 def service(job: Path) -> None:
