@@ -263,3 +263,17 @@ def test_a_task_whose_time_ends_while_somebody_writes(live, enter) -> None:
     page.clock.run_for(15_000)
     page.get_by_role("alert").filter(has_text="The time for the last task was over").wait_for()
     assert text_of(page) != first
+
+
+def test_skip_in_a_forgotten_tab_takes_no_answer_back(live, enter) -> None:
+    words(live, 2, workers_per_object=1)
+    page = enter("Ann")
+    begin(page)
+    tab = page.context.new_page()
+    tab.goto(f"{live.address}/#words")
+    inside(tab)
+    assert text_of(tab) == text_of(page)
+    submit(page, "kept")
+    tab.get_by_role("button", name="Skip").click()
+    until(lambda: text_of(tab) == text_of(page))  # both go on
+    assert [answer.content for answer in live.store.answers_after("words", 0)] == [{"word": "kept"}]

@@ -135,10 +135,10 @@ class Portal:
         task = {"lease": lease.id, "seconds": lease.expires - now, "draft": answer, "spent": spent}
         return JSONResponse({"task": {**task, "revision": revision + 1}}, headers=PRIVATE)
 
-    def _decline(self, request: Request, worker: str, _: dict[str, Any]) -> Response:
-        """Leave a task to others; with one that was answered, the answer is withdrawn."""
+    def _decline(self, request: Request, worker: str, content: dict[str, Any]) -> Response:
+        """Leave a task to others; only ``withdraw`` takes back the answer of one that was answered."""
         lease, store, now = self._lease(request, worker), self._service.store, self._service.clock()
-        if lease.state == "submitted" and not store.withdraw(lease.id, worker, now):
+        if content.get("withdraw") is True and lease.state == "submitted" and not store.withdraw(lease.id, worker, now):
             raise RefusedError(410, _LATE)
         store.decline(lease.id, worker, now)
         return self._task_for(worker, lease.job)

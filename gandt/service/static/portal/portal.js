@@ -271,7 +271,7 @@ async function skip() {
   if (sending || !page) return;
   sending = true;
   try {
-    const next = await call(`leases/${page.lease}/decline`, {});
+    const next = await call(`leases/${page.lease}/decline`, { withdraw: page.revision > 0 });
     if (page.revision) last = ""; // withdrawn
     open(next);
   } catch (error) {
