@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +170,27 @@ def test_killed_at_any_file_the_same_command_goes_on_and_asks_nothing_twice(
     assert json.loads((tmp_path / "run" / "run.json").read_text())["session"] == 2
 
 
+def test_killed_by_force_in_the_middle_it_ends_as_if_nothing_had_been(pool: Path, whole: Any, tmp_path: Path) -> None:
+    """SIGKILL, which nothing can catch, while the second round is being written."""
+    wanted = config(pool, tmp_path / "run")
+    (tmp_path / "run.yaml").write_text(wanted.text)
+    command = [sys.executable, "-c", "import sys; from gandt.cli import main; sys.exit(main())", "run"]
+    process = subprocess.Popen([*command, str(tmp_path / "run.yaml")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    until = time.monotonic() + 120
+    while process.poll() is None and not (tmp_path / "run" / "round-001" / "inputs.json").is_file():
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    process.kill()
+    process.communicate()
+    (tmp_path / "run" / "round-001" / f".labels.csv.{'0' * 32}.part").write_text("half a file")
+    run(wanted)
+    one, other = files(Path(whole.folder)), files(tmp_path / "run")
+    assert one.keys() == {name for name in other if name != "report.html"}
+    for name in one:
+        if not name.endswith(("config.yaml", "inputs.json", "model.pickle")):
+            assert one[name] == other[name], name
+
+
 def test_it_stops_at_target_budget_and_an_empty_pool(pool: Path, tmp_path: Path) -> None:
     result = run(config(pool, tmp_path / "target", stop="accuracy: 0.5, rounds: 9"))
     assert len(result.rounds) == 1
@@ -250,7 +274,7 @@ def test_what_a_run_refuses(pool: Path, tmp_path: Path) -> None:
     refused(f"{pool}/gold.csv", f"{pool}/seeds.csv", "line 6: gold holds /item 000, which is a seed, too")
     refused(f"{pool}/truth.csv", str(few), "the truth that the simulated crowd knows lacks /item")
     tables.write_table(pd.DataFrame({"item": ["/nowhere"], "label": ["cat"]}), str(few))
-    refused(f"{pool}/gold.csv", str(few), "/nowhere is not in the store")
+    refused(f"{pool}/gold.csv", str(few), "few.csv labels '/nowhere', which is none of the 240 items of")
     tables.write_table(pd.DataFrame({"item": ["/item 200"] * 2, "label": ["cat", "dog"]}), str(few))
     refused(f"{pool}/gold.csv", str(few), "/item 200 has two labels, 'cat' and 'dog'")
     with alone(str(tmp_path / "run")), pytest.raises(InputError, match="another gandt run works in"):

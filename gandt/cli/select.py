@@ -17,7 +17,7 @@ def select_command(
         list[str] | None,
         typer.Option(help="What is labelled: a table (item, label), a folder per label, an augmented manifest."),
     ] = None,
-    n: Annotated[int, typer.Option("--n", "-n", help="How many to ask about.")] = 50,
+    n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many to ask about.")] = 50,
     strategy: Annotated[
         str, typer.Option(help="default, random, margin, entropy+k-center, …; see docs/rounds.md.")
     ] = "default",

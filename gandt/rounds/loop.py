@@ -378,6 +378,8 @@ def alone(folder: str) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise InputError(f"another gandt run works in {folder}; wait for it, or choose another folder") from error
+        for part in Path(folder).rglob(f".*.{'[0-9a-f]' * 32}.part"):  # of files that a killed process was writing
+            part.unlink(missing_ok=True)
         yield
 
 

@@ -90,7 +90,9 @@ def select(
     out = {stands_for.get(item, item) for item in store.names(leave_out)}
     pool = stands_for[stands_for == stands_for.index].index
     items = pool[~pool.isin(list(done | out))].to_numpy(object)
-    if not 1 <= n <= len(items):
+    if n < 1:
+        raise InputError(f"{n:,} items are wanted; ask for one or more")
+    if n > len(items):
         left = f"{len(items):,} item{'s are' if len(items) != 1 else ' is'} left to ask (duplicates count once)"
         raise InputError(f"{n:,} items are wanted and {left}; ask for fewer, or enlarge the pool")
     points = points or Points(store)
@@ -243,7 +245,13 @@ def read_known(sources: Sequence[str], store: EmbeddingStore, *, s3: Any = None)
             if {"item", "label"} <= set(table.columns):
                 rows = table.dropna(subset=["item", "label"]).astype({"item": str, "label": str})
                 pairs = list(zip(rows["item"], rows["label"], strict=True))
-                if not set(rows["item"]) <= known:
+                strangers = rows.loc[~rows["item"].isin(known), "item"]
+                if len(strangers) and store.description["model"] == "given":
+                    raise InputError(
+                        f"{source} labels {strangers.iloc[0]!r}, which is none of the {len(known):,} items of "
+                        f"{store.path}, such as {store.items['item'].iloc[0]!r}; mend its name, or leave it out"
+                    )
+                if len(strangers):
                     pairs = None  # relative paths, or files to be found by their content
         if pairs is None:
             seeds = read_seeds([source], store, s3=s3)
