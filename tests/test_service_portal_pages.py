@@ -265,7 +265,7 @@ def test_a_task_whose_time_ends_while_somebody_writes(live, enter) -> None:
     assert text_of(page) != first
 
 
-def test_skip_in_a_forgotten_tab_takes_no_answer_back(live, enter) -> None:
+def test_a_forgotten_tab_changes_no_answer_in_silence(live, enter) -> None:
     words(live, 2, workers_per_object=1)
     page = enter("Ann")
     begin(page)
@@ -277,3 +277,8 @@ def test_skip_in_a_forgotten_tab_takes_no_answer_back(live, enter) -> None:
     tab.get_by_role("button", name="Skip").click()
     until(lambda: text_of(tab) == text_of(page))  # both go on
     assert [answer.content for answer in live.store.answers_after("words", 0)] == [{"word": "kept"}]
+    submit(page, "first")
+    tab.frame_locator(SHOWN).get_by_label("Word").fill("second")
+    tab.frame_locator(SHOWN).get_by_role("button", name="Submit").click()
+    tab.get_by_role("alert").filter(has_text="was kept before, and it stands").wait_for()
+    assert [answer.content for answer in live.store.answers_after("words", 0)] == [{"word": "kept"}, {"word": "first"}]

@@ -14,6 +14,7 @@ with extra("local", "gandt serve"):
     from starlette.routing import Route
 
 COOKIE = "gandt_session"
+_TWICE = "An answer of yours to that page was kept before, and it stands. Last page shows it, to be changed."
 _LATE = "this page can't be changed any more: its time is over, or its label is made"
 SESSION_SECONDS = 30 * 86_400
 
@@ -116,7 +117,8 @@ class Portal:
         if outcome == "over":
             kept = "your first answer stands" if revision else "your answer couldn't be kept"
             raise RefusedError(410, f"the time for this task is over; {kept}")
-        return self._task_for(worker, lease.job)
+        before = self._service.store.last_answer(lease.id, worker) if outcome == "kept before" else None
+        return self._task_for(worker, lease.job, _TWICE if before and before[0] != answer else "")
 
     def _draft(self, request: Request, worker: str, content: dict[str, Any]) -> Response:
         """Keep what is unfinished, to go on with on any device."""
@@ -149,7 +151,7 @@ class Portal:
             raise RefusedError(404, "this task isn't yours")
         return lease
 
-    def _task_for(self, worker: str, job: str) -> Response:
+    def _task_for(self, worker: str, job: str, note: str = "") -> Response:
         lease, store = self._service.next(worker, job), self._service.store
         now = self._service.clock()
         task: dict[str, Any] | None = None
@@ -158,7 +160,7 @@ class Portal:
             draft = store.draft(lease.id)
             if draft is not None:
                 task.update(draft=draft.content, spent=draft.seconds)
-        return JSONResponse({"task": task, "left": store.left(job, worker, now)}, headers=PRIVATE)
+        return JSONResponse({"task": task, "left": store.left(job, worker, now), "note": note}, headers=PRIVATE)
 
 
 def signed_in(request: Request, cookie: str, session: str, path: str = "/") -> Response:

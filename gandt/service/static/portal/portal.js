@@ -244,6 +244,7 @@ async function submit(answer) {
     tell({ type: "crowd-form-accepted" });
     last = sent.lease;
     open(next);
+    if (next.note) notice(next.note);
     requestAnimationFrame(() => performance.measure("next page", { start: begun }));
   } catch (error) {
     tell({ type: "crowd-form-rejected", reason: error.message });
