@@ -16,7 +16,7 @@ from gandt.jobs import build_request
 from gandt.service.invitations import invite, revoke
 from gandt.service.serve import Door, serving
 from gandt.service.server import listen
-from gandt.service.setting import parse_function
+from gandt.service.setting import Setting, parse_function, service_in
 from gandt.service.store import open_store
 
 
@@ -81,6 +81,23 @@ def test_a_signal_ends_it_at_once_and_in_order(tmp_path, name: int) -> None:
         process.send_signal(name)
         assert process.wait(10) == (0 if name == signal.SIGTERM else 130)
     assert store.job("j").status == "InProgress"
+    store.close()
+
+
+def test_variables_are_given_to_lambdas(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("SET", "1")
+    (tmp_path / "f.py").write_text("import os\ndef lambda_handler(event, context):\n    return dict(os.environ)\n")
+    store = open_store(str(tmp_path))
+    wanted = ("SET", "OTHER=a=b", "EMPTY=")
+    with service_in(str(tmp_path), store, Setting(functions=[f"f={tmp_path}/f.py"], env=wanted)) as (service, _):
+        seen = service.functions["f"].invoke({})
+    assert [seen[name] for name in ("SET", "OTHER", "EMPTY")] == ["1", "a=b", ""]
+    for wrong in ("UNSET", "=x"):
+        with (
+            pytest.raises(InputError, match="no such variable"),
+            service_in(str(tmp_path), store, Setting(env=[wrong])),
+        ):
+            pass
     store.close()
 
 

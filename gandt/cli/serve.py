@@ -26,7 +26,8 @@ def serve(
     memory: Annotated[int, typer.Option(min=128, help="Each Lambda's limit of address space, in MiB.")] = 3008,
     timeout: Annotated[float, typer.Option(min=1, max=900, help="Each Lambda's limit of one call, in seconds.")] = 60,
     env: Annotated[
-        list[str] | None, typer.Option(help="Name of a variable that the Lambdas may see; may be repeated.")
+        list[str] | None,
+        typer.Option(help="A variable for the Lambdas, NAME=VALUE, or NAME if it is set; repeat."),
     ] = None,
     webhook: Annotated[str | None, typer.Option(help="Address to post an event to when a job has ended.")] = None,
     host: Annotated[

@@ -41,7 +41,8 @@ class Setting:
     webhook : str, optional
         Address that hears when a job has ended.
     env : sequence of str
-        Names of environment variables that the Lambdas are given, beside those that reach AWS.
+        Environment variables that the Lambdas are given, beside those that reach AWS: ``NAME=VALUE``, or ``NAME`` for
+        one of this process's.
     """
 
     s3: str | None = None
@@ -70,10 +71,13 @@ def service_in(state: str, store: Store, setting: Setting) -> Iterator[tuple[Lab
     """
     with ExitStack() as stack:
         environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
-        for name in setting.env:
-            if name not in os.environ:
-                raise InputError(f"--env {name}: there is no such variable; write {name}=... before gandt serve")
-            environment[name] = os.environ[name]
+        for text in setting.env:
+            name, given, value = text.partition("=")
+            if not name or (not given and name not in os.environ):
+                raise InputError(
+                    f"--env {text}: there is no such variable; give it as --env {name or 'NAME'}=..."
+                )
+            environment[name] = value if given else os.environ[name]
         endpoint = setting.s3 or environment.get("AWS_ENDPOINT_URL_S3") or "embedded"
         if endpoint == "embedded":
             from gandt.service.objects import embedded
