@@ -192,8 +192,10 @@ def score_of_key(key: int) -> float:
 
 def keys_at_random(names: Iterable[str], seed: int) -> Array:
     """Return a key per name that looks random and depends on the name and ``seed`` alone."""
-    keys = [hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogatepass")).digest()[:4] for name in names]
-    return np.frombuffer(b"".join(keys), ">u4").astype(np.uint32)
+    keys = bytearray()
+    for name in names:
+        keys += hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogatepass")).digest()[:4]
+    return np.frombuffer(keys, ">u4").astype(np.uint32)
 
 
 def histogram(keys: Array, within: int | None = None) -> Array:

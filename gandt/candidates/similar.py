@@ -150,7 +150,7 @@ def filter_by_similarity(
     items = table["item"].to_numpy(object)
     scores = result.scores[table["row"].to_numpy()]
     # by content and file name, not by address: a copy of the pool elsewhere gives the same draw
-    drawn_by = [f"{sha}:{item.rsplit('/', 1)[-1]}" for sha, item in zip(table["sha256"], items, strict=True)]
+    drawn_by = (f"{sha}:{item.rsplit('/', 1)[-1]}" for sha, item in zip(table["sha256"], items, strict=True))
     pool = _Pool(items, shards.keys_at_random(drawn_by, seed), scores, labels, wanted, exchange)
     if keep is not None:
         decision = _by_share(pool, keep)

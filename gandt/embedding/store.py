@@ -109,20 +109,19 @@ class EmbeddingStore:
         if not tables:
             return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})
         whole = pd.concat(tables, ignore_index=True)
-        owners = whole[whole["row"] >= 0].drop_duplicates("sha256").set_index("sha256")["row"]
-        whole = whole.drop_duplicates("item", keep="last", ignore_index=True)
-        linked = (whole["row"] < 0) & (whole["status"] == EMBEDDED)
-        whole.loc[linked, "row"] = whole.loc[linked, "sha256"].map(owners).fillna(-1).astype("int64")
+        del tables, table  # of millions of items they weigh something
+        latest = ~whole["item"].duplicated(keep="last")
+        linked = latest & (whole["row"] < 0) & (whole["status"] == EMBEDDED)
+        if linked.any():
+            shared = whole[(whole["row"] >= 0) & whole["sha256"].isin(whole.loc[linked, "sha256"])]
+            owners = shared.drop_duplicates("sha256").set_index("sha256")["row"]
+            whole.loc[linked, "row"] = whole.loc[linked, "sha256"].map(owners).fillna(-1).astype("int64")
         lost = whole[linked & (whole["row"] < 0)]
         if len(lost):
             raise InputError(
                 f"the store {self.path} lacks the vector of {lost['item'].iloc[0]}; a part is missing: copy it again"
             )
-        return whole
-
-    @cached_property
-    def _row_of(self) -> pd.Series:
-        return self.items.set_index("item")["row"]
+        return whole if latest.all() else whole[latest].reset_index(drop=True)
 
     def joined(self, other: "EmbeddingStore") -> "EmbeddingStore":
         """Return this store with the items of ``other`` added, in memory: no file changes.
@@ -135,8 +134,7 @@ class EmbeddingStore:
         if other.description != self.description:
             raise InputError(f"{other.path} was made otherwise than {self.path}; compare their store.json")
         both = copy(self)
-        for name in ("items", "_row_of"):
-            both.__dict__.pop(name, None)
+        both.__dict__.pop("items", None)
         more = other.records.copy()
         more["row"] = more["row"].where(more["row"] < 0, more["row"] + len(self.vectors))
         whole = pd.concat([self.records, more], ignore_index=True)
@@ -153,8 +151,9 @@ class EmbeddingStore:
 
     def names(self, items: Iterable[str]) -> list[str]:
         """Return items as the store names them: a relative local path becomes the absolute one, the rest stays."""
-        known = self._row_of.index
-        return [item if item in known or storage.is_s3(item) else str(Path(item).absolute()) for item in items]
+        given = list(items)
+        known = set(self.items["item"][self.items["item"].isin(given)])
+        return [item if item in known or storage.is_s3(item) else str(Path(item).absolute()) for item in given]
 
     def rows(self, items: Sequence[str]) -> Array:
         """Return the row of each item's vector.
@@ -173,11 +172,13 @@ class EmbeddingStore:
         InputError
             When an item isn't in the store, or was set aside; the sentence names it.
         """
-        found: pd.Series[Any] = self._row_of.reindex(self.names(items))
-        if found.isna().any():
-            item = items[int(np.flatnonzero(found.isna())[0])]
-            raise InputError(f"{item} is not in the store {self.path}; embed it first: {self.command()}")
-        rows: Array = found.to_numpy(np.int64)
+        names = self.names(items)
+        here = self.items[self.items["item"].isin(names)]
+        row_of = dict(zip(here["item"], here["row"], strict=True))
+        missing = next((item for item, name in zip(items, names, strict=True) if name not in row_of), None)
+        if missing is not None:
+            raise InputError(f"{missing} is not in the store {self.path}; embed it first: {self.command()}")
+        rows: Array = np.array([row_of[name] for name in names], np.int64)
         if (rows < 0).any():
             item = items[int(np.flatnonzero(rows < 0)[0])]
             reason = str(self.items.set_index("item").at[self.names([item])[0], "reason"])
