@@ -130,6 +130,10 @@ def test_the_lowest_threshold_is_taken() -> None:
     assert found.precision > 0.9
     assert choose_threshold(probability, right, 1.0).kept == 150
     assert choose_threshold(probability, np.zeros(200, bool), 0.5).probability == float("inf")
+    few = choose_threshold(np.linspace(0.5, 1, 10), np.ones(10, bool), 0.9)
+    assert few.best == pytest.approx(0.1 ** (1 / 10)), "ten right of ten prove that much, nine times in ten"
+    assert "(the most they prove is 79.4%)" in few.sentence()
+    assert choose_threshold(np.linspace(0.5, 1, 10), np.ones(10, bool), 0.79).precision == 1
     with pytest.raises(InputError, match="a threshold needs gold"):
         choose_threshold(np.empty(0), np.empty(0, bool), 0.9)
     with pytest.raises(InputError, match="a precision lies above 0"):

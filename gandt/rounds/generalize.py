@@ -1,5 +1,6 @@
 """The learned labels applied to the whole pool, with a threshold that keeps a wanted precision."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,8 @@ class Threshold:
     kept, gold : int
         Gold items that pass, and all of them.
     wanted : float
+    best : float
+        The highest precision that gold proves, by the same interval, at any threshold.
     """
 
     probability: float
@@ -40,13 +43,15 @@ class Threshold:
     kept: int
     gold: int
     wanted: float
+    best: float = 0.0
 
     def sentence(self) -> str:
         """Say it for people."""
         if self.precision is None:
+            most = math.floor(1000 * self.best) / 10
             return (
-                f"No threshold keeps a precision of {self.wanted:.0%} on the {self.gold} gold items, so the classifier "
-                "labels nothing; ask for less, or label more."
+                f"No threshold keeps a precision of {self.wanted:.0%} on the {self.gold} gold items (the most they "
+                f"prove is {most:.1f}%), so the classifier labels nothing; ask for less, or label more."
             )
         return (
             f"Labels of a probability of {self.probability:.3f} or more are kept: of the {self.kept} gold items above "
@@ -85,12 +90,13 @@ def choose_threshold(probability: Array, right: Array, wanted: float, *, confide
     low = np.where(hits > 0, low, 0.0)
     last_of_tie = np.append(sorted_[1:] < sorted_[:-1], True)
     # a precision of 1 can't be proved by any number of gold items: there all of them must be right
+    best = float(low[last_of_tie].max())
     good = np.flatnonzero(last_of_tie & ((low >= wanted) if wanted < 1 else (hits == counts)))
     if not len(good):
-        return Threshold(float("inf"), None, None, 0, len(order), wanted)
+        return Threshold(float("inf"), None, None, 0, len(order), wanted, best)
     at = int(good[-1])
     share = float(hits[at] / counts[at])
-    return Threshold(float(sorted_[at]), share, float(low[at]), int(counts[at]), len(order), wanted)
+    return Threshold(float(sorted_[at]), share, float(low[at]), int(counts[at]), len(order), wanted, best)
 
 
 def generalize(run: Run, precision: float | None = None) -> tuple[pd.DataFrame, Threshold]:
