@@ -72,10 +72,10 @@ def service_in(state: str, store: Store, setting: Setting) -> Iterator[tuple[Lab
     with ExitStack() as stack:
         environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
         for text in setting.env:
-            name, given, value = text.partition("=")
-            if not name or (not given and name not in os.environ):
+            name, valued, value = text.partition("=")
+            if not name or (not valued and name not in os.environ):
                 raise InputError(f"--env {text}: there is no such variable; give it as --env {name or 'NAME'}=...")
-            environment[name] = value if given else os.environ[name]
+            environment[name] = value if valued else os.environ[name]
         endpoint = setting.s3 or environment.get("AWS_ENDPOINT_URL_S3") or "embedded"
         if endpoint == "embedded":
             from gandt.service.objects import embedded
