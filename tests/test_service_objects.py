@@ -144,7 +144,7 @@ def test_contents_travel_as_gandts_own_storage_sends_them(served, tmp_path) -> N
     kept = tmp_path / "big.bin"
     s3.download_file("bucket", "folder/big.bin", str(kept))
     assert kept.read_bytes() == big
-    storage.write_text("s3://bucket/folder/text.json", "{}", s3=s3, content_type="application/json")
+    storage.write_text("s3://bucket/folder/text.json", "{}", s3=s3, content_type="application/json", kms_key="alias/k")
     assert storage.read_text("s3://bucket/folder/text.json", s3=s3) == "{}"
     assert sorted(storage.list_uris("s3://bucket/folder/", s3=s3)) == [
         "s3://bucket/folder/big.bin",
