@@ -92,7 +92,7 @@ def test_every_reason_is_a_sentence() -> None:
         "100 of 100 answers are used, so the budget is at its end.",
     )
     assert said(rounds([0.7]), money=6)["money"] == (False, "5.00 of 6 USD are spent.")
-    assert said(rounds([0.7]), rounds=1)["rounds"][0] is True
+    assert said(rounds([0.7]), rounds=1)["rounds"] == (True, "The one round that was wanted is done.")
     assert said(rounds([0.7], left=0))["pool"] == (True, "Every item of the pool has been asked.")
 
 

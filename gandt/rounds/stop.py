@@ -179,7 +179,8 @@ def _limits(history: Sequence[Mapping[str, Any]], wishes: Mapping[str, Any]) -> 
             reasons.append(Reason(name, done, f"{text}{', so the budget is at its end' if done else ''}."))
     limit = wishes.get("rounds")
     if limit is not None and len(history) >= limit:
-        reasons.append(Reason("rounds", True, f"All {limit} rounds that were wanted are done."))
+        done = "The one round that was" if limit == 1 else f"All {limit} rounds that were"
+        reasons.append(Reason("rounds", True, f"{done} wanted {'is' if limit == 1 else 'are'} done."))
     return reasons
 
 
