@@ -22,7 +22,7 @@ EXTRAS = {
     "gpu": ["torch>=2.4"],
     "heic": ["pillow-heif>=1"],
     "ray": ["ray>=2.40"],
-    "sagemaker": ["sagemaker>=3"],
+    "sagemaker": ["sagemaker-core>=2"],
     "notebooks": ["jupyterlab>=4", "matplotlib>=3.9"],
     # GLAD, MACE and others; it brings transformers and nltk, so it isn't part of dev: CI installs it on its own
     "crowd-kit": ["crowd-kit>=1.4.2"],
