@@ -108,6 +108,8 @@ def test_the_endpoint_alone_says_where_its_s3_is(live, gandt, tmp_path: Path, mo
     code, made = gandt("create", "Found-1", *files(tmp_path))
     assert (code, made["made"]) == (0, True)
     until(lambda: gandt("status", "Found-1")[1]["total"] == 3)
+    work(live, "Found-1", 3)
+    assert gandt("wait", "Found-1", "--poll", "0.2", "--timeout", "20")[1]["status"] == "Completed"
 
 
 def test_another_request_under_the_same_name_is_refused(live, gandt, tmp_path: Path) -> None:
