@@ -200,6 +200,24 @@ def test_asking_until_all_are_sure_together_is_cheaper_still(shared: Path) -> No
     assert path["accuracy"].iloc[-1] > cheap["accuracy"]
 
 
+@pytest.mark.parametrize("name", ["sp_amt", "tweets", "cf_amt"])
+def test_a_few_second_answers_about_what_is_in_doubt_never_turn_the_others(shared: Path, name: str) -> None:
+    """They are no sample of the items: all may have had the same first label."""
+    answers, truth = load(shared, name)
+    path = replay(answers, truth, overall=0.999, start=1, share=0.1)
+    assert path["accuracy"].min() > path["accuracy"].iloc[0] - 0.025
+
+
+def test_second_answers_about_one_label_only_leave_the_others_alone() -> None:
+    answers, truth = simulate(items=600, each=2, skills=(0.7,) * 30)
+    turn = answers.groupby("item").cumcount()
+    first = answers[turn == 0]
+    again = list(first[first["label"] == CATEGORIES[0]]["item"])[:40]
+    some = pd.concat([first, answers[(turn == 1) & answers["item"].isin(again)]])
+    vote = consolidate(first, method="majority", categories=CATEGORIES).labels
+    assert accuracy(consolidate(some, categories=CATEGORIES).labels, truth) > accuracy(vote, truth) - 0.02
+
+
 def test_the_most_doubtful_come_first_until_all_are_sure_together() -> None:
     answers, _ = simulate(items=100, each=2)
     result = consolidate(answers, categories=CATEGORIES)

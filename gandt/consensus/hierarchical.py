@@ -15,7 +15,9 @@ drawn from G, one distribution of labels for all. Hard items say less about the 
 so split votes don't add up to false certainty. The share of hard items is learned.
 
 Where answers are few, the model must not talk itself into a class: an item with n answers teaches (n - 1) / n, as one
-answer can be compared with none, and the class shares are pulled to the shares of the votes.
+answer can be compared with none. Nor may the few items that were asked twice, which are those in doubt, speak for all:
+an item with a single answer counts a little (``_ALONE``), as an answer of the accuracy that is believed before anything
+is known.
 
 Partial pooling follows S. Paun et al., "Comparing Bayesian models of annotation", TACL 6 (2018), and the two levels
 that Amazon published for Ground Truth; δ is a Rasch model's effect, per class. The constants are priors, fixed once
@@ -30,7 +32,7 @@ from gandt.consensus.em import Limits, maximise
 _ACCURACY = 0.8  # of workers nothing is known of, worth ``_CROWD`` answers
 _CROWD = 10.0
 _PRIOR = 5.0  # pseudo-items per class
-_SHARES = 0.3  # pull of the class shares to those of the votes, as a share of the items
+_ALONE = 0.3  # of an item: less than the half that one with two answers teaches
 _ROW = 8.0
 _WORKER = 10.0
 _CLASS = 500.0
@@ -46,12 +48,13 @@ def hierarchical(crowd: Crowd, limits: Limits) -> Fit:
     worker, label = crowd.pair_worker, crowd.pair_label
     active = crowd.active[worker].astype(float)
     votes = crowd.start()
+    usual = _HARD[0] / sum(_HARD)  # of the items are hard, as far as is known at first
     taught = _teaching(crowd, votes)  # only a classifier's voice changes from turn to turn
 
     def m_step(states: Floats) -> tuple[Floats, Floats]:
-        weight, answers, shares = taught if crowd.voice is None else _teaching(crowd, votes)
+        weight, believed, answers, singles = taught if crowd.voice is None else _teaching(crowd, votes)
         states = states * weight
-        probabilities = crowd.by_class(states)
+        probabilities = crowd.by_class(states) + believed
         counts = crowd.counts(probabilities)
         right = crowd.by_worker(counts[own])
 
@@ -74,34 +77,39 @@ def hierarchical(crowd: Crowd, limits: Limits) -> Fit:
 
         # the hard items
         hard = states[:, classes:]
-        guesses = np.bincount(label, (crowd.counts(hard.sum(axis=1)[:, None])[:, 0]) * active, minlength=classes) + 1.0
+        unsure = hard.sum(axis=1)[:, None] + usual * believed.sum(axis=1)[:, None]
+        guesses = np.bincount(label, crowd.counts(unsure)[:, 0] * active, minlength=classes) + 1.0
         guesses /= guesses.sum()
         vague = _CLUE * likelihood + (1 - _CLUE) * guesses[label][:, None]
-        share = (hard[~crowd.gold].sum() + _HARD[0]) / (shares.sum() + sum(_HARD))
-        mass = probabilities[~crowd.gold].sum(axis=0) + _PRIOR + _SHARES * shares
+        supposed = sum(_HARD) + singles
+        share = (hard[~crowd.gold].sum() + usual * supposed) / (weight[~crowd.gold].sum() + supposed)
+        mass = probabilities[~crowd.gold].sum(axis=0) + _PRIOR
         prior = np.log(mass / mass.sum())
         log_prior = np.concatenate([prior + np.log1p(-share), prior + np.log(share)])
         return np.log(np.hstack([likelihood, vague])), log_prior
 
-    share = _HARD[0] / sum(_HARD)
-    return maximise(crowd, m_step, start=np.hstack([votes * (1 - share), votes * share]), limits=limits)
+    return maximise(crowd, m_step, start=np.hstack([votes * (1 - usual), votes * usual]), limits=limits)
 
 
-def _teaching(crowd: Crowd, votes: Floats) -> tuple[Floats, Floats, Floats]:
+def _teaching(crowd: Crowd, votes: Floats) -> tuple[Floats, Floats, Floats, float]:
     """Weigh items by what they teach: of n voices n - 1 can be compared with another, of gold items all.
 
     Returns
     -------
     weight : float array, shape (items, 1)
+    believed : float array, shape (items, classes)
+        Of items with a single voice: the classes' probabilities before anything is known of anybody, so weighted too.
     answers : float array, shape (workers,)
         Each worker's answers, so weighted.
-    shares : float array, shape (classes,)
-        The votes' shares per item, so weighted and summed over the items that aren't gold.
+    singles : float
+        The weight of all items with a single voice.
     """
     voices = crowd.voices()
     weight = np.where(crowd.gold, 1.0, np.maximum(voices - 1, 0) / np.maximum(voices, 1))[:, None]
-    answers = crowd.by_worker(crowd.counts(weight)[:, 0])
-    return weight, answers, (votes * weight)[~crowd.gold].sum(axis=0)
+    single = _ALONE * ((voices == 1) & ~crowd.gold)[:, None]
+    wrong = (1 - _ACCURACY) / (len(crowd.classes) - 1)
+    believed = single * (_ACCURACY * votes + wrong * (1 - votes))
+    return weight, believed, crowd.by_worker(crowd.counts(weight + single)[:, 0]), float(single.sum())
 
 
 def _logit(share: Floats | float) -> Floats:
