@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import botocore.client
 import pytest
 from botocore.exceptions import ClientError
@@ -443,6 +445,18 @@ BREAKS: dict[str, tuple[Callable[[Any], Any], str, str, str, str]] = {
         "--region",
     ),
 }
+
+
+def test_an_address_where_nothing_answers_is_no_fault_of_the_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    found = examine_account(session=boto3.Session(region_name="us-east-1"))
+    assert list(found["check"]) == ["endpoint"]
+    assert "AWS_ENDPOINT_URL" in found["fix"].iloc[0]
 
 
 @pytest.mark.parametrize("what", BREAKS)

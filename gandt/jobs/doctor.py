@@ -137,13 +137,20 @@ def _entered(exam: Exam) -> bool:
     if exam.session.region_name is None:
         exam.broken("region", "-", "no region is set", "give --region, or set AWS_REGION")
         return False
+    from botocore.exceptions import ConnectionError as Unreachable
+    from botocore.exceptions import HTTPClientError
+
     try:
         exam.client("sts").get_caller_identity()
     except Exception as error:
         if not type(error).__module__.startswith(("botocore", "boto3")):
             raise
-        fix = "name a profile with --profile or AWS_PROFILE, or sign in again (aws sso login)"
-        exam.broken("credentials", "-", storage.reason(error), fix)
+        if isinstance(error, (Unreachable, HTTPClientError)):
+            fix = "check the network, and the address in AWS_ENDPOINT_URL where it is set"
+            exam.broken("endpoint", "-", storage.reason(error), fix)
+        else:
+            fix = "name a profile with --profile or AWS_PROFILE, or sign in again (aws sso login)"
+            exam.broken("credentials", "-", storage.reason(error), fix)
         return False
     exam.ok("credentials", exam.caller)
     if exam.region not in exam.session.get_available_regions("sagemaker", exam.caller.split(":")[1]):
