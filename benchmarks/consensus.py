@@ -17,6 +17,7 @@ import time
 import tracemalloc
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,7 @@ def quality(sets: dict[str, tuple[pd.DataFrame, dict[str, str]]], methods: list[
             diagrams.setdefault(method, []).append((confidence, right))
             if method not in OURS:
                 continue
-            plain = scored(consolidate(answers, method=method, iterations=2000, correlation=0.0).labels, truth)
+            plain = scored(consolidate(answers, method=method, iterations=2000, dependence=0.0).labels, truth)
             raw.loc[method, name] = expected_calibration_error(plain[1], plain[0])
             told = scored(consolidate(answers, method=method, iterations=2000, gold=gold).labels, truth)
             gold_error.loc[method, name] = expected_calibration_error(told[1], told[0])
@@ -138,9 +139,146 @@ def quality(sets: dict[str, tuple[pd.DataFrame, dict[str, str]]], methods: list[
     show("Accuracy by confidence, all sets together", found.dropna(axis=1, how="all"), 2)
 
 
+NUMBERS = (1, 2, 3, 5, 0)  # answers per item; 0 for all there are
+COMPARED = ("auto", "weighted", "majority", "one-coin", "dawid-skene")
+TARGETS = (0.8, 0.9, 0.95)
+GOLD_DRAWS = 5  # of the draws, that are consolidated with gold as well
+
+
+def simulated_sets(each: int = 2) -> dict[str, tuple[pd.DataFrame, dict[str, str]]]:
+    """Return the first crowds of each kind of simulated_crowds.py with at least 500 items of five answers each."""
+    from simulated_crowds import KINDS, simulate
+
+    random = np.random.default_rng(1)
+    found: dict[str, tuple[pd.DataFrame, dict[str, str]]] = {}
+    while len(found) < each * len(KINDS):
+        kind, answers, truth, _ = simulate(random)
+        number = sum(name.startswith(kind) for name in found) + 1
+        if number <= each and len(truth) >= 500 and len(answers) >= 5 * len(truth):
+            table = answers.astype(str).rename(columns={"item": "task"})
+            found[f"{kind} {number}"] = (table, {str(item): str(code) for item, code in enumerate(truth)})
+    return found
+
+
+def drawn(answers: pd.DataFrame, number: int, draw: int) -> pd.DataFrame:
+    """So many of each item's answers, at random; all for 0."""
+    if not number:
+        return answers
+    mixed = answers.iloc[np.random.default_rng(draw).permutation(len(answers))]
+    return mixed[mixed.groupby("task").cumcount() < number]
+
+
+def _measured(task: tuple[str, pd.DataFrame, dict[str, str], int, int]) -> list[dict[str, object]]:
+    name, answers, truth, number, draw = task
+    warnings.simplefilter("ignore")
+    categories = sorted(set(answers["label"]) | set(truth.values()))
+    own = drawn(answers, number, draw)
+    gold_items = sorted(truth)
+    np.random.default_rng(draw).shuffle(gold_items)
+    gold = {item: truth[item] for item in gold_items[: min(100, len(truth) // 2)]}
+    rows = []
+    for method in COMPARED:
+        labels = consolidate(own, method=method, categories=categories).labels
+        right, confidence = scored(labels, truth)
+        enough = labels.loc[labels["item"].isin(list(truth)) & (labels["workers"] > 0), "workers"].to_numpy() >= 2
+        row = {"set": name, "number": number, "method": method, "accuracy": right.mean(), "items": len(right)}
+        row |= {
+            "error": expected_calibration_error(confidence, right),
+            "right": right,
+            "confidence": confidence * enough,
+        }
+        if method == "auto" and draw < GOLD_DRAWS:
+            told = consolidate(own, method=method, categories=categories, gold=gold)
+            row["told error"] = expected_calibration_error(*reversed(scored(told.labels, truth)))
+            row["promise"] = told.promise[1:3] if told.promise else (0, 0)
+        rows.append(row)
+    return rows
+
+
+def by_number(sets: dict[str, tuple[pd.DataFrame, dict[str, str]]], title: str, draws: int) -> None:
+    """Print accuracy, the promise of confident and calibration by how many answers each item has."""
+    if not sets:
+        return
+    tasks = [
+        (name, answers, truth, number, draw)
+        for name, (answers, truth) in sets.items()
+        for number in NUMBERS
+        for draw in range(draws if number else 1)
+        if not number or len(answers) > number * answers["task"].nunique() * 0.9
+    ]
+    with ProcessPoolExecutor() as pool:
+        table = pd.DataFrame([row for rows in pool.map(_measured, tasks, chunksize=4) for row in rows])
+    print(f"\n## {title}: by number of answers per item, {draws} draws each (0: all there are)")
+    mean = table.pivot_table(index=["method", "set"], columns="number", values="accuracy")[list(NUMBERS)]
+    show(f"{title}: mean accuracy over crowds", mean.groupby("method").mean().loc[list(COMPARED)])
+    gap = 100 * (mean - mean.loc["majority"].reindex(mean.index, level="set"))
+    show(f"{title}: the worst crowd less majority, points", gap.groupby("method").min().loc[list(COMPARED)], 1)
+    show(f"{title}: auto less majority, points", gap.loc["auto"], 1)
+    show(f"{title}: accuracy of auto", mean.loc["auto"])
+    pooled = table[table["method"].isin(["auto", "weighted"])]
+    rows = []
+    for target in TARGETS:
+        for number in NUMBERS[1:]:
+            own = pooled[(pooled["number"] == number) & (pooled["method"] == "auto")]
+            precision, coverage, sure = promise_of(own, target)
+            few = precision[sure >= 20]
+            theirs = pooled[(pooled["number"] == number) & (pooled["method"] == "weighted")]
+            rows.append(
+                {
+                    "target": target,
+                    "answers": "all" if not number else str(number),
+                    "right, mean": few.mean(),
+                    "right, worst": few.min(),
+                    "worst crowd": few.idxmin() if len(few) else "–",
+                    "crowds with any": len(few),
+                    "coverage": coverage.mean(),
+                    "weighted's at that precision": coverage_at(theirs, few.mean()) if len(few) else np.nan,
+                }
+            )
+    print(f"\n### {title}: of the items called confident, how many are right (crowds with at least 20 such items)\n")
+    found = pd.DataFrame(rows)
+    print("| " + " | ".join(found.columns) + " |\n|" + "---|" * len(found.columns))
+    for row in found.itertuples(index=False):
+        print("| " + " | ".join(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row) + " |")
+    auto = table[table["method"] == "auto"]
+    _, shares, _ = promise_of(auto[auto["number"] == 0], 0.95)
+    show(f"{title}: share of items confident at 0.95, all answers", pd.DataFrame({"share": shares}), 2)
+    error = table.pivot_table(index="method", columns="number", values="error")[list(NUMBERS)]
+    told = auto.pivot_table(index="method", columns="number", values="told error")[list(NUMBERS)]
+    error.loc["auto, 100 gold items, on the rest"] = told.loc["auto"]
+    show(f"{title}: expected calibration error", error.loc[[*COMPARED, "auto, 100 gold items, on the rest"]])
+    for number, group in auto.dropna(subset=["promise"]).groupby("number"):
+        items, right = np.array(list(group["promise"])).sum(axis=0)
+        share = f"{right / items:.1%} of {items:,}" if items else "none"
+        print(f"\nMeasured on gold, {number or 'all'} answers, target 0.95: {share} confident gold items right", end="")
+    print()
+
+
+def promise_of(own: pd.DataFrame, target: float) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """By crowd, all draws together: share right of the confident, share confident, and how many those are."""
+    sure = own.assign(
+        sure=[int((confidence >= target).sum()) for confidence in own["confidence"]],
+        hit=[
+            int(right[confidence >= target].sum())
+            for right, confidence in zip(own["right"], own["confidence"], strict=True)
+        ],
+    )
+    total = sure.groupby("set")[["sure", "hit", "items"]].sum()
+    return total["hit"] / total["sure"].replace(0, np.nan), total["sure"] / total["items"], total["sure"]
+
+
+def coverage_at(own: pd.DataFrame, precision: float) -> float:
+    """Mean coverage at the lowest confidence from which the mean precision over crowds is at least ``precision``."""
+    for target in np.linspace(0.5, 0.999, 200):
+        found, coverage, sure = promise_of(own, float(target))
+        if found[sure >= 20].mean() >= precision:
+            return float(coverage.mean())
+    return 0.0
+
+
 def service(job: Path) -> None:
     """Print how often our ground-truth method gives what the service gave in the shared job."""
-    labels = consolidate(read_answers(str(job)), method="ground-truth", correlation=0).labels.set_index("item")
+    labels = consolidate(read_answers(str(job)), method="ground-truth", dependence=0).labels.set_index("item")
     lines = (job / "manifests" / "output" / "output.manifest").read_text().splitlines()
     same, close = 0, 0
     for line in map(json.loads, lines):
@@ -249,69 +387,6 @@ def speed(millions: list[float], methods: list[str], turns: int) -> None:
         show("3 million workers with one answer each", table, 2)
 
 
-def digits() -> tuple[np.ndarray, np.ndarray]:
-    """Pixels of real handwritten digits, and what they are."""
-    from sklearn.datasets import load_digits
-
-    images, truth = load_digits(return_X_y=True)
-    return images / 16.0, truth.astype(str)
-
-
-def photographs(folder: Path, store: Path | None) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings of a folder of photographs by the default network, and their folders' names."""
-    import gandt
-
-    with tempfile.TemporaryDirectory() as temporary:
-        found = gandt.embed(str(folder), str(store or Path(temporary) / "store"))
-        items = found.items[found.items["status"] == "embedded"]
-        vectors = np.array(found.vectors[found.rows(list(items["item"]))], dtype=np.float64)
-    return vectors, np.array([Path(item).parent.name for item in items["item"]])
-
-
-def with_classifier(title: str, features: np.ndarray, truth: np.ndarray, jobs: int = 5, workers: int = 30) -> None:
-    """Print accuracy with one or two answers per item, methods without and with a classifier on the items' features."""
-    from gandt.consensus.classifier import out_of_sample
-
-    items = [f"i{number:04}" for number in range(len(truth))]
-    names, codes = np.unique(truth, return_inverse=True)
-    correct = dict(zip(items, truth, strict=True))
-    for skill in (0.6, 0.8):
-        rows: dict[str, dict[str, list[float]]] = {}
-        for each, seed in ((each, seed) for each in (1, 2) for seed in range(jobs)):
-            count, error = f"{each} answer{'s'[: each > 1]}", f"ECE, {each}"
-            random = np.random.default_rng(seed)
-            accuracy = np.clip(random.normal(skill, 0.1, size=workers), 0.15, 0.98)
-            table = []
-            for item, code in zip(items, codes, strict=True):
-                for worker in random.choice(workers, size=each, replace=False):
-                    right = random.random() < accuracy[worker]
-                    given = code if right else (code + random.integers(1, len(names))) % len(names)
-                    table.append((item, f"w{worker:02}", names[given]))
-            answers = pd.DataFrame(table, columns=["item", "worker", "label"])
-            first = consolidate(answers, items=items)
-            guesses, classes = out_of_sample(features, list(first.labels["label"]), seed=seed)
-            voice = pd.DataFrame(guesses, columns=list(classes)).assign(item=items)
-            runs = {name: consolidate(answers, method=name).labels for name in OURS}
-            for name in ("auto", "one-coin", "dawid-skene"):
-                runs[f"{name} + classifier"] = consolidate(answers, method=name, classifier=voice).labels
-            for name, labels in runs.items():
-                right, confidence = scored(labels, correct)
-                own = rows.setdefault(name, {})
-                own.setdefault(count, []).append(right.mean())
-                own.setdefault(error, []).append(expected_calibration_error(confidence, right))
-            alone = (np.array(classes)[guesses.argmax(axis=1)] == truth).mean()
-            rows.setdefault("the classifier alone", {}).setdefault(count, []).append(alone)
-        means = pd.DataFrame({name: {key: np.mean(own) for key, own in row.items()} for name, row in rows.items()}).T
-        show(f"{title}, {workers} simulated workers of accuracy {skill}, {jobs} jobs", means)
-        for count in ("1 answer", "2 answers"):
-            best = means.loc[OURS, count].max()
-            print(
-                f"\n{count}: auto + classifier {100 * (means.loc['auto + classifier', count] - best):+.1f} points ",
-                end="",
-            )
-            print("over the best method without it")
-
-
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -319,15 +394,21 @@ def main() -> None:
     parser.add_argument(
         "--more", type=Path, help="another folder of sets, e.g. crowds that the default was not tried on"
     )
-    parser.add_argument("--store", type=Path, help="the photographs' embedding store, kept and used again")
+    parser.add_argument("--draws", type=int, default=20, help="random draws of the answers, by number of answers")
     parser.add_argument("--million", type=float, nargs="*", default=[2, 10])
     parser.add_argument("--turns", type=int, default=3, help="of which the quickest counts, for up to two millions")
     parser.add_argument("--methods", nargs="*", default=[*OURS, *AGGREGATORS, *THEIRS])
-    parser.add_argument("--only", nargs="*", default=["service", "quality", "classifier", "speed"])
+    parser.add_argument("--only", nargs="*", default=["number", "service", "quality", "speed"])
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     began = time.perf_counter()
     methods = [name for name in options.methods if CROWD_KIT or name in OURS]
+    if "number" in options.only:
+        shared = load(options.data / "crowd") if (options.data / "crowd").is_dir() else {}
+        by_number(shared, "shared", options.draws)
+        if options.more:
+            by_number(load(options.more), options.more.name, options.draws)
+        by_number(simulated_sets(), "simulated", options.draws)
     if "service" in options.only and (options.data / "groundtruth-job").is_dir():
         service(options.data / "groundtruth-job")
     if "quality" in options.only:
@@ -335,10 +416,6 @@ def main() -> None:
             if folder and folder.is_dir():
                 print(f"\n## {folder.name}")
                 quality(load(folder), methods if folder != options.more else OURS)
-    if "classifier" in options.only:
-        if (options.data / "clothing").is_dir():
-            with_classifier("Photographs of clothes, embedded", *photographs(options.data / "clothing", options.store))
-        with_classifier("Handwritten digits", *digits())
     if "speed" in options.only:
         speed(options.million, ["majority", "one-coin", "dawid-skene", "auto"], options.turns)
     print(f"\n{time.perf_counter() - began:.0f} s in all", file=sys.stderr)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from gandt import storage
-from gandt.consensus.calibration import discount
+from gandt.consensus.calibration import DEPENDENCE, discount
 from gandt.errors import InputError
 
 
@@ -151,7 +151,7 @@ def plan(
     skill, skill_spread : float
         Expected accuracy of the workers, and how uncertain that expectation is (standard deviation).
     correlation : float
-        How much workers' errors on an item correlate; see gandt/consensus/calibration.py.
+        Of the simulated workers' errors on an item: 0, everybody errs by himself, to 1, all err together.
     gold_rate : float
         Share of the pages' tiles that are gold.
     seconds : float
@@ -251,11 +251,7 @@ def _simulate(
     given = np.zeros(items)
     step = np.log(skill * (classes - 1) / (1 - skill))
     for turn in range(max(workers, cap) if until_sure else workers):
-        going = (
-            np.arange(items)
-            if turn < workers
-            else np.flatnonzero(_confidence(votes, given, step, correlation) < target)
-        )
+        going = np.arange(items) if turn < workers else np.flatnonzero(_confidence(votes, given, step) < target)
         if turn >= workers and not len(going):
             break
         right = random.random(len(going)) < chance[going]
@@ -263,13 +259,13 @@ def _simulate(
         votes[going, label] += 1
         given[going] += 1
     ties = votes + random.random(votes.shape) * 0.5
-    sure = (_confidence(votes, given, step, correlation) >= target) & (given >= _LEAST)
+    sure = (_confidence(votes, given, step) >= target) & (given >= _LEAST)
     return float(given.mean()), float((ties.argmax(axis=1) == 0).mean()), float(sure.mean())
 
 
-def _confidence(votes: Any, given: Any, step: float, correlation: float) -> Any:
+def _confidence(votes: Any, given: Any, step: float) -> Any:
     scores = np.exp((votes - votes.max(axis=1, keepdims=True)) * step)
-    return discount(scores / scores.sum(axis=1, keepdims=True), given, correlation).max(axis=1)
+    return discount(scores / scores.sum(axis=1, keepdims=True), given, DEPENDENCE).max(axis=1)
 
 
 def actual(

@@ -154,7 +154,7 @@ def test_published_accuracies_are_met(shared: Path, name: str, method: str, bar:
 
 def test_ground_truths_method_gives_what_the_service_gave(shared: Path) -> None:
     answers = read_answers(str(shared / "groundtruth-job"))
-    labels = consolidate(answers, method="ground-truth", correlation=0).labels.set_index("item")
+    labels = consolidate(answers, method="ground-truth", dependence=0).labels.set_index("item")
     lines = (shared / "groundtruth-job/manifests/output/output.manifest").read_text().splitlines()
     for line in map(json.loads, lines):
         metadata = next(value for key, value in line.items() if key.endswith("-metadata"))

@@ -62,6 +62,8 @@ def _consolidate(
     if len(result.set_aside):
         reasons = result.set_aside["reason"].value_counts()
         note("set aside: " + ", ".join(f"{count} × {reason}" for reason, count in reasons.items()))
+    if result.alike_in_words:
+        note(result.alike_in_words)
     return result
 
 
@@ -85,6 +87,9 @@ def consensus(
     none: Annotated[
         str | None, typer.Option(help="With --several: the label that says none of the categories.")
     ] = None,
+    by_class: Annotated[
+        str | None, typer.Option(help="With --several: where to write each category's own probability and status.")
+    ] = None,
     exclude_below: Annotated[
         float | None, typer.Option(help="Exclude workers whose whole interval of reliability lies under this.")
     ] = None,
@@ -106,8 +111,11 @@ def consensus(
     """
     from gandt.consensus.redundancy import next_round
     from gandt.consensus.workers import to_exclude
+    from gandt.errors import InputError
     from gandt.tables import write_table
 
+    if by_class and not several:
+        raise InputError("--by-class is for answers of several labels each; add --several")
     options: dict[str, Any] = {
         "method": method,
         "categories": category,
@@ -137,6 +145,9 @@ def consensus(
         write_table(next_round(result, least=min_answers, **rule), ask_next)
     if workers:
         write_table(result.workers, workers)
+    if by_class:
+        write_table(result.by_class, by_class)
+    note(result.promise_in_words)
     counts = result.labels["status"].value_counts()
     summary = {
         "items": len(result.labels),
@@ -147,9 +158,11 @@ def consensus(
         "iterations": result.iterations,
         "converged": result.converged,
         "set_aside": len(result.set_aside),
+        "pairs_alike": len(result.alike),
         "labels": out,
     }
     if json_:
+        summary["promise"] = result.promise._asdict() if result.promise else None
         show_json(summary)
     else:
         show_table("Consensus", [{"": name, "value": value} for name, value in summary.items()])

@@ -1,66 +1,117 @@
 """Confidences that mean what they say.
 
 The models take the workers' errors on an item for independent. They aren't: what misleads one worker misleads the
-next, so ten answers are worth fewer than ten. As in survey sampling (L. Kish, "Survey Sampling", 1965: the design
-effect), n answers whose errors correlate by ρ are worth n / (1 + (n - 1) ρ), so a posterior p becomes
+next. On real crowds the log odds that a label is right grow like the square root of the answers, not like their number
+(docs/consensus.md): where two workers agree and are right in 88 % of the cases, five who agree are right in 96 %, not
+in 99.3 %. So a posterior p of n answers becomes
 
-    p(k)^τ / Σ p^τ   with   τ = 1 / (1 + (n - 1) ρ).
+    p(k)^τ / Σ p^τ   with   τ = 1 / √(1 + ρ n).
 
-The order of the classes never changes. ρ = ``CORRELATION`` fits the real crowds in benchmarks/consensus.py, none of
-which it is right for; gold items of the job itself move it (the maximum of their likelihood under a log-normal prior).
+The order of the classes never changes. ρ = ``DEPENDENCE`` = 2 is for a crowd of which nothing is known; 0 takes the
+answers for independent. Gold items of the job itself move it (the maximum of their likelihood under a log-normal
+prior): how much a crowd errs alike can't be seen in its answers.
+
+A classifier's probabilities are calibrated by themselves, so only what the answers add to them is discounted.
 """
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
-from gandt.consensus.crowd import Bools, Crowd, Fit, Floats
+from gandt.consensus.crowd import Bools, Crowd, Floats, Ints
 
-CORRELATION = 0.25
-_SPREAD = 0.75  # standard deviation of log ρ between crowds
-_GRID = np.concatenate([[1e-6], np.geomspace(0.01, 1.0, 60)])
+DEPENDENCE = 2.0
+_SPREAD = 0.8  # standard deviation of log ρ between crowds
+_GRID = np.concatenate([[1e-6], np.geomspace(0.02, 50.0, 80)])
+_LEAST = 1e-300
 
 
-def discount(probabilities: Floats, answers: Floats, correlation: float) -> Floats:
-    """Flatten posteriors for the correlation of errors.
+def discount(probabilities: Floats, answers: Floats, dependence: float, prior: Floats | None = None) -> Floats:
+    """Flatten posteriors for errors that workers share.
 
     Parameters
     ----------
     probabilities : float array, shape (items, classes)
     answers : float array, shape (items,)
-        How many voices spoke on each item.
-    correlation : float
+        How many answered each item.
+    dependence : float
         ρ; 0 leaves the posteriors as they are.
+    prior : float array, shape (items, classes), optional
+        What was known of the items before any answer, such as a classifier's probabilities; it isn't flattened.
 
     Returns
     -------
     float array, shape (items, classes)
     """
-    if correlation == 0:
+    if dependence == 0:
         return probabilities
-    power = 1 / (1 + np.maximum(answers - 1, 0) * correlation)
-    top = probabilities.max(axis=1, keepdims=True)
-    flat = np.power(probabilities / top, power[:, None])
+    power = weight_of(answers, dependence)[:, None]
+    if prior is None:
+        top = probabilities.max(axis=1, keepdims=True)
+        flat = np.power(probabilities / top, power)
+    else:
+        known = np.log(np.maximum(prior, _LEAST))
+        scores = known + power * (np.log(np.maximum(probabilities, _LEAST)) - known)
+        flat = np.exp(scores - scores.max(axis=1, keepdims=True))
     flat /= flat.sum(axis=1, keepdims=True)
     return np.asarray(flat)
 
 
-def fit_correlation(crowd: Crowd, fit: Callable[[Crowd], Fit]) -> float:
+def weight_of(answers: Floats, dependence: float) -> Floats:
+    """Return τ, by which the log odds of so many ``answers`` are multiplied."""
+    return np.asarray(1 / np.sqrt(1 + dependence * np.maximum(answers, 0)))
+
+
+class Promise(NamedTuple):
+    """Of the gold items that the answers alone would have made confident, how many are right.
+
+    Attributes
+    ----------
+    target : float
+    items, right : int
+        Gold items that would be confident, and how many of them would be labeled right.
+    low, high : float
+        Bounds of the share that is right, at 95 % (Clopper and Pearson, Biometrika 26, 1934); 0 and 1 without items.
+    """
+
+    target: float
+    items: int
+    right: int
+    low: float
+    high: float
+
+
+def promise(target: float, items: int, right: int) -> Promise:
+    """Put an exact 95 % interval around ``right`` of ``items``."""
+    low = float(stats.beta.ppf(0.025, right, items - right + 1)) if right else 0.0
+    high = float(stats.beta.ppf(0.975, right + 1, items - right)) if right < items else 1.0
+    return Promise(target, items, right, low, high)
+
+
+def fit_dependence(known: Ints, blind: Crowd, probabilities: Floats) -> float:
     """Find the ρ under which the answers foretell the gold items' classes best; the prior's mode without gold.
 
-    The method is fitted once more without being told the gold, or it would foretell what it was told.
+    Parameters
+    ----------
+    known : int array, shape (items,)
+        The class of a gold item, -1 for all others.
+    blind : Crowd
+        The answers without the gold.
+    probabilities : float array, shape (items, classes)
+        What a method found of ``blind``.
     """
-    voices = crowd.voices()
-    gold = np.flatnonzero(crowd.gold & (voices > 1))
+    gold = np.flatnonzero((known >= 0) & (blind.answered > 1))
     if not len(gold):
-        return CORRELATION
-    probabilities = fit(crowd.without_gold()).probabilities[gold]
+        return DEPENDENCE
+    told = None if blind.voice is None else blind.voice.probabilities[gold]
     support = []
-    for correlation in _GRID:
-        found = discount(probabilities, voices[gold], correlation)[np.arange(len(gold)), crowd.known[gold]]
-        prior = -0.5 * (np.log(max(correlation, 0.01) / CORRELATION) / _SPREAD) ** 2
-        support.append(np.log(np.maximum(found, 1e-12)).sum() + prior)
+    for dependence in _GRID:
+        found = discount(probabilities[gold], blind.answered[gold], dependence, told)
+        found = found[np.arange(len(gold)), known[gold]]
+        believed = -0.5 * (np.log(max(dependence, 0.02) / DEPENDENCE) / _SPREAD) ** 2
+        support.append(np.log(np.maximum(found, 1e-12)).sum() + believed)
     return float(_GRID[np.argmax(support)])
 
 

@@ -12,6 +12,7 @@ be out of sample: of a model that never saw the item, e.g. by cross-validation (
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,10 @@ from gandt.consensus.encode import as_text
 from gandt.errors import InputError, extra
 
 _LEAST = 1e-6
+# of the logistic regression, on rows of length 1: 1 learns better from noisy labels, 10 from clean ones; see
+# benchmarks/classifier.py and docs/consensus.md
+_C = 3.0
+_SMALL = 5_000_000
 
 
 class Voice:
@@ -92,6 +97,14 @@ class Voice:
         left = -float((shares * calibrated).sum()) / max(len(shares), 1)
         self.weight = min(max(1 - left / possible, 0.0), 1.0) if possible > _LEAST else 0.0
 
+    @property
+    def probabilities(self) -> Floats:
+        """The calibrated probabilities, shape (items, classes); even where it doesn't speak."""
+        classes = len(self._bias)
+        told = np.full((len(self.speaks), classes), 1 / classes)
+        told[self.speaks] = np.exp(_log_softmax(self.sharpness * self._logs + self._bias))
+        return told
+
     def log_prior(self, log_prior: Floats) -> Floats:
         """Give each item its prior, shape (items, states): the voice where it speaks, else ``log_prior`` (states,)."""
         classes = len(self._bias)
@@ -103,21 +116,33 @@ class Voice:
 
 
 def out_of_sample(
-    vectors: npt.NDArray[np.floating], labels: Sequence[str | None], *, folds: int = 5, seed: int = 0
+    vectors: npt.NDArray[np.floating],
+    labels: Sequence[str | None],
+    *,
+    classes: Sequence[str] = (),
+    folds: int = 5,
+    seed: int = 0,
 ) -> tuple[Floats, tuple[str, ...]]:
     """Predict each item's class by a logistic regression that never saw it.
 
     Parameters
     ----------
     vectors : float array, shape (items, dim)
-        Embeddings.
+        Embeddings; only the direction of a row counts, its length doesn't.
     labels : sequence of str or None
         The labels to learn from, e.g. a first consensus; items without one are predicted by all folds' mean.
+    classes : sequence of str
+        Classes to predict besides those that occur. One without examples gets a little probability, as it may exist.
+    folds : int
+        The items of a fold are predicted by a model of all the others.
+    seed : int
+        Of the split into folds; it doesn't depend on the labels.
 
     Returns
     -------
     probabilities : float64 array, shape (items, classes)
     classes : tuple of str
+        In text order.
 
     Raises
     ------
@@ -128,25 +153,47 @@ def out_of_sample(
     """
     with extra("local", "a classifier on the embeddings"):
         from sklearn.linear_model import LogisticRegression
+        from threadpoolctl import threadpool_limits  # scikit-learn needs it itself
     known = np.array([label is not None and label == label for label in labels])
     names = np.array([str(label) for label in labels], dtype=object)
-    classes = tuple(sorted(set(names[known])))
-    if len(classes) < 2:
+    if len(set(names[known])) < 2:
         raise InputError("a classifier needs labels of at least two classes; label more items first")
+    classes = tuple(sorted({*names[known], *classes}))
+    vectors = _unit(vectors)
     fold = np.random.default_rng(seed).integers(folds, size=len(names))
     probabilities = np.zeros((len(names), len(classes)))
     for turn in range(folds):
         train = known & (fold != turn)
         present = sorted(set(names[train]))
         wanted = ~known | (fold == turn)
+        if not wanted.any():
+            continue
         if len(present) < 2:
             probabilities[wanted] += 1 / len(classes)
             continue
-        model = LogisticRegression(max_iter=1000).fit(vectors[train], names[train].astype(str))
+        # small problems are solved in many tiny steps, in which threads mostly wait for each other
+        with threadpool_limits(1) if vectors.size < _SMALL else nullcontext():
+            model = LogisticRegression(C=_C, max_iter=1000).fit(vectors[train], names[train].astype(str))
         columns = [classes.index(name) for name in present]
-        probabilities[np.ix_(wanted, columns)] += model.predict_proba(vectors[wanted])
+        # by the rule of succession, what no example shows isn't impossible
+        unseen = 1 / (int(train.sum()) + len(classes))
+        told = np.full((int(wanted.sum()), len(classes)), unseen)
+        told[:, columns] = model.predict_proba(vectors[wanted]) * (1 - unseen * (len(classes) - len(columns)))
+        probabilities[wanted] += told
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     return probabilities, classes
+
+
+def _unit(vectors: npt.NDArray[np.floating]) -> Floats:
+    """Scale each row to length 1; rows of zeros stay as they are."""
+    rows = np.asarray(vectors, dtype=np.float64)
+    # by the largest entry first, so that squares neither overflow nor vanish
+    rows = rows / _or_one(np.abs(rows).max(axis=1, keepdims=True, initial=0.0))
+    return np.asarray(rows / _or_one(np.linalg.norm(rows, axis=1, keepdims=True)))
+
+
+def _or_one(lengths: Floats) -> Floats:
+    return np.where(lengths > 0, lengths, 1.0)
 
 
 def _log_softmax(scores: Floats) -> Floats:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from gandt.consensus.calibration import discount, fit_correlation
+from gandt.consensus.calibration import DEPENDENCE, Promise, discount, fit_dependence, promise
 from gandt.consensus.classifier import Voice
 from gandt.consensus.crowd import Bools, Crowd, Fit, Floats, row_sum
 from gandt.consensus.crowdkit import AGGREGATORS, crowd_kit
@@ -59,7 +59,8 @@ class Consensus:
     workers : pd.DataFrame
         worker, answers, reliability, reliability_low, reliability_high (95 %), gold_answers, gold_right, excluded.
     probabilities : float64 array, shape (items, classes)
-        Rows as in ``labels``, columns as in ``classes``. With a single class the rest to 1 is "anything else".
+        Calibrated; rows as in ``labels``, columns as in ``classes``. With a single class the rest to 1 is "anything
+        else". Of items in doubt the method's label needn't be the likeliest here.
     classes : tuple of str
     method : str
     iterations : int
@@ -69,8 +70,14 @@ class Consensus:
     parts : tuple of (Crowd, Fit)
         The answers on codes and what the method found, for gandt.consensus.workers and redundancy; with several labels
         per item one pair for each class.
-    correlation : float
+    by_class : pd.DataFrame, optional
+        With several labels per item: item, category, label ("yes" | "no"), confidence, status of each category on its
+        own; else None.
+    dependence : float
         By how much the confidences were discounted for errors that workers share; see gandt/consensus/calibration.py.
+    promise : Promise, optional
+        How many of the gold items that would be confident are right, with an interval; None without gold, where
+        "confident" rests on the model alone. With several labels per item it counts yes-or-no labels.
     """
 
     labels: pd.DataFrame
@@ -80,8 +87,10 @@ class Consensus:
     iterations: int
     converged: bool
     set_aside: pd.DataFrame
-    correlation: float
+    dependence: float
+    promise: Promise | None
     parts: tuple[tuple[Crowd, Fit], ...] = field(repr=False)
+    by_class: pd.DataFrame | None = field(default=None, repr=False)
 
     @property
     def crowd(self) -> Crowd:
@@ -92,6 +101,48 @@ class Consensus:
     def fit(self) -> Fit:
         """What the method found."""
         return self.parts[0][1]
+
+    @property
+    def promise_in_words(self) -> str:
+        """What is known of the promise that "confident" makes, as a sentence."""
+        if self.promise is None:
+            return (
+                "What confident promises rests on the model: without gold nothing in the answers tells whether all are "
+                "misled alike."
+            )
+        if not self.promise.items:
+            return "No gold item would be confident by its answers, so what confident promises isn't measured."
+        items, right = self.promise.items, self.promise.right
+        return (
+            f"Of {items:,} gold items that their answers alone make confident at {self.promise.target:g}, {right:,} "
+            f"are right: {right / items:.1%} (95 % interval {self.promise.low:.1%} to {self.promise.high:.1%})."
+        )
+
+    @property
+    def alike_in_words(self) -> str:
+        """Which workers agree with each other more than their accuracy explains, as a sentence; empty for none."""
+        pairs = self.alike
+        if pairs.empty:
+            return ""
+        named = [f"{row.worker} and {row.other} ({row.items:,} items)" for row in pairs.head(3).itertuples()]
+        more = f", and {len(pairs) - 3:,} more pairs" if len(pairs) > 3 else ""
+        return (
+            "These workers agree with each other more than their accuracy explains: "
+            f"{'; '.join(named)}{more}. They may err alike, so their common answers count for less."
+        )
+
+    @property
+    def alike(self) -> pd.DataFrame:
+        """Pairs of workers who agree with each other more than their accuracy explains (method auto).
+
+        worker, other, items, correlation, z as in :class:`gandt.consensus.shared_errors.SharedErrors`; with several
+        labels per item of all classes, the most surprising first.
+        """
+        found = [fit.alike for _, fit in self.parts if fit.alike is not None and len(fit.alike)]
+        if not found:
+            return pd.DataFrame(columns=["worker", "other", "items", "correlation", "z"])
+        table = pd.concat(found).sort_values(["z", "worker"], ascending=[False, True])
+        return table.drop_duplicates(["worker", "other"]).reset_index(drop=True)
 
     @cached_property
     def workers(self) -> pd.DataFrame:
@@ -111,7 +162,7 @@ def consolidate(
     exclude: Collection[str] = (),
     previous: pd.DataFrame | None = None,
     classifier: pd.DataFrame | None = None,
-    correlation: float | None = None,
+    dependence: float | None = None,
     min_agreeing: int = 2,
     min_share: float = 0.5,
     iterations: int = 500,
@@ -142,9 +193,10 @@ def consolidate(
         The workers table of an earlier job, as prior knowledge of the same workers.
     classifier : pd.DataFrame, optional
         A classifier's out-of-sample probabilities (item, and a column per class): one more, calibrated voice.
-    correlation : float, optional
-        How much the workers' errors on an item correlate, from 0 (independent) to 1 (all answers are worth one); by
-        default learned from the gold, or where there is none :data:`gandt.consensus.calibration.CORRELATION`.
+    dependence : float, optional
+        How much the workers' errors on an item depend on each other: with ρ, the log odds of n answers are divided by
+        √(1 + ρ n). 0 takes them for independent; by default it is learned from the gold, or where there is none
+        :data:`gandt.consensus.calibration.DEPENDENCE`.
     min_agreeing, min_share
         g-and-t's rule, for the method "certainty" alone: confident when at least ``min_agreeing`` workers agree and
         they are more than the share ``min_share`` of the item's answers.
@@ -169,8 +221,8 @@ def consolidate(
         raise InputError(f"there is no consensus method {method!r}; choose one of {', '.join(METHODS)}")
     if not 0 < target <= 1:
         raise InputError(f"the target accuracy must lie above 0 and at most at 1; it is {target}")
-    if correlation is not None and not 0 <= correlation <= 1:
-        raise InputError(f"the correlation of errors must lie between 0 and 1; it is {correlation}")
+    if dependence is not None and not 0 <= dependence < float("inf"):
+        raise InputError(f"the dependence of errors must be 0 or more; it is {dependence}")
     if classifier is not None and method in _DEAF:
         raise InputError(f"the method {method} has no place for a classifier's probabilities; use auto")
     given: dict[str, Any] = {"items": items, "gold": gold, "exclude": exclude, "previous": previous}
@@ -182,11 +234,12 @@ def consolidate(
     if classifier is not None:
         crowd = replace(crowd, voice=Voice(crowd, classifier))
     limits = Limits(iterations, tolerance)
-    fit, probabilities, correlation = solve(crowd, method, limits, correlation)
+    solved = solve(crowd, method, limits, dependence, target, min_answers)
+    fit, probabilities = solved.fit, solved.probabilities
     warn_unless_converged([fit], method)
     kept: Bools | slice = ~crowd.gold if gold else slice(None)
     probabilities = probabilities[kept, : len(seen)]
-    labels = _labels(crowd, kept, probabilities, seen, method)
+    labels = _labels(crowd, kept, fit.probabilities[kept, : len(seen)], probabilities, seen, method)
     if method == "certainty":
         certain = (labels["votes"] >= min_agreeing) & (labels["votes"] > min_share * labels["workers"])
     else:
@@ -200,20 +253,54 @@ def consolidate(
         iterations=fit.iterations,
         converged=fit.converged,
         set_aside=crowd.set_aside,
-        correlation=correlation,
+        dependence=solved.dependence,
+        promise=solved.promise,
         parts=((crowd, fit),),
     )
 
 
-def solve(crowd: Crowd, method: str, limits: Limits, correlation: float | None) -> tuple[Fit, Floats, float]:
-    """Fit a method; return that, the items' discounted class probabilities, and the correlation they took."""
+@dataclass(frozen=True)
+class Solved:
+    """A crowd solved: the fit, its discounted class probabilities (items, classes), and what gold says of them."""
+
+    fit: Fit
+    probabilities: Floats
+    dependence: float
+    promise: Promise | None
+
+
+def solve(
+    crowd: Crowd, method: str, limits: Limits, dependence: float | None, target: float, min_answers: int
+) -> Solved:
+    """Fit a method, calibrate its confidences, and measure on gold what they promise."""
     fit = METHODS[method](crowd, limits)
-    if correlation is None:
-        correlation = fit_correlation(crowd, lambda blind: METHODS[method](blind, limits))
-    probabilities = discount(fit.probabilities, crowd.voices(), correlation)
+    kept = None
+    if not crowd.gold.any():
+        dependence = DEPENDENCE if dependence is None else dependence
+    else:  # fitted once more without being told the gold, or it would foretell what it was told
+        blind_crowd = crowd.without_gold()
+        blind = METHODS[method](blind_crowd, limits)
+        gold = np.flatnonzero(crowd.gold & (crowd.answered > 0))
+        if dependence is None:
+            dependence = fit_dependence(crowd.known, blind_crowd, to_calibrate(blind))
+        label = best(blind.probabilities, crowd.votes)[gold]
+        found = _discounted(blind_crowd, blind, dependence)[gold, label]
+        sure = (found >= target) & (blind_crowd.speakers()[gold] >= min_answers)
+        right = (label == crowd.known[gold]) & sure
+        kept = promise(target, int(sure.sum()), int(right.sum()))
+    return Solved(fit, _discounted(crowd, fit, dependence), dependence, kept)
+
+
+def to_calibrate(fit: Fit) -> Floats:
+    """Return the class probabilities that confidences are made of, shape (items, classes)."""
+    return fit.probabilities if fit.plain is None else fit.plain
+
+
+def _discounted(crowd: Crowd, fit: Fit, dependence: float) -> Floats:
+    told = None if crowd.voice is None else crowd.voice.probabilities
+    flat = discount(to_calibrate(fit), crowd.answered, dependence, told)
     # nothing that people say is certain, however many say it
-    probabilities = (1 - _DOUBT) * probabilities + _DOUBT / probabilities.shape[1]
-    return fit, probabilities, correlation
+    return np.asarray((1 - _DOUBT) * flat + _DOUBT / flat.shape[1])
 
 
 def warn_unless_converged(fits: Sequence[Fit], method: str) -> None:
@@ -246,15 +333,15 @@ def named(names: Sequence[str], codes: npt.NDArray[np.integer[Any]]) -> Any:
 
 
 def _labels(
-    crowd: Crowd, kept: Bools | slice, probabilities: Floats, classes: tuple[str, ...], method: str
+    crowd: Crowd, kept: Bools | slice, found: Floats, probabilities: Floats, classes: tuple[str, ...], method: str
 ) -> pd.DataFrame:
     votes = crowd.votes[kept]
     total = row_sum(votes).astype(np.int64)
     rows = np.arange(len(total))
     answered = total > 0
     if not classes:
-        votes, probabilities, classes = np.zeros((len(total), 1)), np.zeros((len(total), 1)), ("",)
-    chosen = best(probabilities, votes[:, : len(classes)])
+        votes, found, probabilities, classes = *(np.zeros((len(total), 1)) for _ in range(3)), ("",)
+    chosen = best(found, votes[:, : len(classes)])
     return pd.DataFrame(
         {
             "item": crowd.items[kept],

@@ -87,14 +87,18 @@ class Crowd:
         picked[np.arange(len(self.pair_label)), self.pair_label] = self.active[self.pair_worker]
         return np.asarray(self.matrix @ picked)
 
+    @cached_property
+    def answered(self) -> Floats:
+        """How many active workers answered each item, shape (items,)."""
+        return row_sum(self.votes)
+
     def voices(self) -> Floats:
         """How many spoke on each item, the classifier included as far as it tells something, shape (items,)."""
-        spoken = row_sum(self.votes)
-        return spoken if self.voice is None else spoken + self.voice.speaks * self.voice.weight
+        return self.answered if self.voice is None else self.answered + self.voice.speaks * self.voice.weight
 
     def speakers(self) -> Ints:
         """Count the answers per item, and a classifier that tells something as one more, shape (items,)."""
-        spoken = row_sum(self.votes).astype(np.int32)
+        spoken = self.answered.astype(np.int32)
         if self.voice is not None and self.voice.weight >= _TELLING:
             spoken += self.voice.speaks
         return spoken
@@ -117,7 +121,7 @@ class Crowd:
     def start(self) -> Floats:
         """Shares of the votes per item (uniform where there is none), gold certain, shape (items, classes)."""
         votes = self.votes
-        total = row_sum(votes)[:, None]
+        total = self.answered[:, None]
         shares = np.divide(votes, total, out=np.full_like(votes, 1.0 / len(self.classes)), where=total > 0)
         gold = np.flatnonzero(self.gold)
         shares[gold] = 0.0
@@ -175,6 +179,10 @@ class Fit:
         log p(state) before any answer (per item where a classifier spoke).
     iterations : int
     converged : bool
+    plain : float array, shape (items, classes), optional
+        Class probabilities to make confidences of, where a method has others for that than for its labels.
+    alike : pd.DataFrame, optional
+        Pairs of workers whose errors go together, where the method looks for them; see :class:`SharedErrors`.
     """
 
     probabilities: Floats
@@ -182,6 +190,8 @@ class Fit:
     log_prior: Floats
     iterations: int = 1
     converged: bool = True
+    plain: Floats | None = None
+    alike: pd.DataFrame | None = None
 
 
 def row_sum(table: Floats) -> Floats:

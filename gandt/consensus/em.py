@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gandt.consensus.crowd import Crowd, Fit, Floats, row_sum
+from gandt.consensus.crowd import Crowd, Fit, Floats
 
 
 class Limits(NamedTuple):
@@ -60,7 +60,6 @@ def _with_voice(crowd: Crowd, shares: Floats) -> Floats:
     """Count a classifier as one more vote, or single answers would start, and stay, certain."""
     if crowd.voice is None:
         return shares
-    answers = row_sum(crowd.votes)[:, None]
-    told = np.exp(crowd.voice.log_prior(np.full(shares.shape[1], -np.log(shares.shape[1]))))
+    answers = crowd.answered[:, None]
     heard = (crowd.voice.speaks & ~crowd.gold)[:, None]
-    return np.asarray(np.where(heard, (answers * shares + told) / (answers + 1), shares))
+    return np.asarray(np.where(heard, (answers * shares + crowd.voice.probabilities) / (answers + 1), shares))

@@ -2,8 +2,9 @@
 
 A worker who answered an item answered every class: yes to those he chose, no to the others; choosing "none of these"
 is an answer too, no to them all. Each class is consolidated on its own by the method, so a worker may be good at dogs
-and bad at cats. An item's label is the set of classes that are more likely than not; its confidence is the product of
-the classes' confidences.
+and bad at cats. Each class has a probability and a status of its own. An item's label is the set of classes that are
+more likely than not; it is confident when each of its classes is, yes or no, and its confidence is the probability that
+the whole set is right.
 """
 
 import json
@@ -14,10 +15,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gandt.consensus.calibration import CORRELATION
+from gandt.consensus.calibration import discount, promise
 from gandt.consensus.classifier import Voice
-from gandt.consensus.consolidate import METHODS, Consensus, solve, status, warn_unless_converged
-from gandt.consensus.crowd import Bools, Crowd, Fit, Floats
+from gandt.consensus.consolidate import (
+    METHODS,
+    Consensus,
+    Solved,
+    named,
+    solve,
+    status,
+    to_calibrate,
+    warn_unless_converged,
+)
+from gandt.consensus.crowd import Bools, Crowd, Floats
 from gandt.consensus.em import Limits
 from gandt.consensus.encode import encode
 from gandt.errors import InputError
@@ -35,7 +45,7 @@ def consolidate_sets(
     gold: Mapping[str, Sequence[str]] | None = None,
     target: float = 0.95,
     min_answers: int = 2,
-    correlation: float | None = None,
+    dependence: float | None = None,
     classifier: pd.DataFrame | None = None,
     iterations: int = 500,
     tolerance: float = 1e-4,
@@ -60,8 +70,9 @@ def consolidate_sets(
     -------
     Consensus
         ``labels.label`` is a JSON list of the chosen classes in the categories' order (``[none]``, or ``[]`` where no
-        name for it was given); ``votes`` are the workers who chose just that set; ``probabilities`` hold each class's
-        own probability, so rows don't sum to 1.
+        name for it was given); ``votes`` are the workers who chose just that set; ``confidence_map`` is a JSON object
+        of each class's own probability, as Ground Truth's ``confidence-map``; ``by_class`` has each class's status;
+        ``probabilities`` hold each class's own probability, so rows don't sum to 1.
 
     Raises
     ------
@@ -82,8 +93,8 @@ def consolidate_sets(
     chosen, item, worker = _sets(flat, classes)
 
     limits = Limits(iterations, tolerance)
-    parts: list[tuple[Crowd, Fit]] = []
-    columns, correlations = [], []
+    crowds: list[Crowd] = []
+    solved: list[Solved] = []
     base = pd.DataFrame(
         {
             "item": _coded(item, flat.items),
@@ -99,30 +110,74 @@ def consolidate_sets(
                 raise InputError(f"the classifier's table lacks the column {name!r}")
             own = classifier[["item"]].assign(no=1 - classifier[name].astype(float), yes=classifier[name])
             crowd = replace(crowd, voice=Voice(crowd, own))
-        fit, probabilities, rho = solve(crowd, method, limits, correlation)
-        parts.append((crowd, fit))
-        columns.append(probabilities[:, 1])
-        correlations.append(rho)
-    warn_unless_converged([fit for _, fit in parts], method)
+        solved.append(solve(crowd, method, limits, dependence, target, min_answers))
+        crowds.append(crowd)
+    warn_unless_converged([one.fit for one in solved], method)
 
-    kept = ~parts[0][0].gold
-    relevance = np.stack(columns, axis=1)
-    labels = _labels(relevance, chosen, item, classes, none)
+    kept = ~crowds[0].gold
+    rho = float(np.mean([one.dependence for one in solved]))
+    relevance = np.stack([one.probabilities[:, 1] for one in solved], axis=1)
+    raw = np.stack([to_calibrate(one.fit)[:, 1] for one in solved], axis=1)
+    sets = np.stack([one.fit.probabilities[:, 1] for one in solved], axis=1) > 0.5
+    labels = _labels(sets, _confidence(sets, raw, crowds[0].answered, rho), chosen, item, classes, none)
     labels.insert(0, "item", flat.items)
-    certain = (labels["confidence"] >= target) & (parts[0][0].speakers() >= min_answers)
-    labels.insert(3, "status", status(labels["workers"].to_numpy(), certain.to_numpy()))
+    stated = np.where(sets, relevance, 1 - relevance)
+    sure = (stated >= target) & (crowds[0].speakers() >= min_answers)[:, None]
+    labels.insert(3, "status", status(labels["workers"].to_numpy(), np.asarray(sure.all(axis=1))))
     labels["method"] = method
+    labels["confidence_map"] = _maps(relevance, classes, labels["workers"].to_numpy() > 0)
+    promises = [one.promise for one in solved if one.promise is not None]
     return Consensus(
         labels=labels[kept].reset_index(drop=True),
         probabilities=relevance[kept],
         classes=tuple(classes),
         method=method,
-        iterations=max(fit.iterations for _, fit in parts),
-        converged=all(fit.converged for _, fit in parts),
+        iterations=max(one.fit.iterations for one in solved),
+        converged=all(one.fit.converged for one in solved),
         set_aside=flat.set_aside,
-        correlation=float(np.mean(correlations)) if correlations else CORRELATION,
-        parts=tuple(parts),
+        dependence=rho,
+        promise=promise(target, *(sum(kind) for kind in zip(*((p.items, p.right) for p in promises), strict=True)))
+        if promises
+        else None,
+        parts=tuple((crowd, one.fit) for crowd, one in zip(crowds, solved, strict=True)),
+        by_class=_by_class(labels[kept], sets[kept], stated[kept], sure[kept], classes),
     )
+
+
+def _by_class(labels: pd.DataFrame, sets: Bools, stated: Floats, sure: Bools, classes: Sequence[str]) -> pd.DataFrame:
+    """List each item's categories on their own, in the categories' order."""
+    count = len(classes)
+    workers = np.repeat(labels["workers"].to_numpy(), count)
+    return pd.DataFrame(
+        {
+            "item": np.repeat(labels["item"].to_numpy(), count),
+            "category": np.tile(np.array(classes, dtype=object), len(labels)),
+            "label": named(_ANSWERS, np.where(workers > 0, sets.ravel().astype(np.int64), -1)),
+            "confidence": np.where(workers > 0, stated.ravel(), np.nan),
+            "status": status(workers, sure.ravel()),
+        }
+    )
+
+
+def _maps(relevance: Floats, classes: Sequence[str], answered: Bools) -> list[str | None]:
+    """Write each item's probabilities by class as JSON, as Ground Truth does its confidence-map."""
+    return [
+        json.dumps({name: round(float(p), 4) for name, p in zip(classes, row, strict=True)}, ensure_ascii=False)
+        if known
+        else None
+        for row, known in zip(relevance, answered, strict=True)
+    ]
+
+
+def _confidence(sets: Bools, raw: Floats, answered: Floats, dependence: float) -> Floats:
+    """Return the probability that the whole set is right, shape (items,): the classes' product, discounted once.
+
+    The classes' own confidences are each discounted for errors that workers share on an item; multiplying those would
+    discount the same errors once for each class.
+    """
+    right = np.clip(np.where(sets, raw, 1 - raw), 1e-12, 1.0).prod(axis=1)
+    both = np.stack([right, np.maximum(1 - right, 1e-12)], axis=1)
+    return discount(both, answered, dependence)[:, 0]
 
 
 def _sets(flat: Crowd, classes: Sequence[str]) -> tuple[Bools, Any, Any]:
@@ -140,9 +195,10 @@ def _coded(codes: Any, names: Any) -> pd.Categorical:
     return pd.Categorical.from_codes(codes.astype(np.int64), pd.Index(list(names)))
 
 
-def _labels(relevance: Floats, chosen: Bools, item: Any, classes: Sequence[str], none: str | None) -> pd.DataFrame:
-    sets = relevance > 0.5
-    workers = np.bincount(item, minlength=len(relevance))
+def _labels(
+    sets: Bools, confidence: Floats, chosen: Bools, item: Any, classes: Sequence[str], none: str | None
+) -> pd.DataFrame:
+    workers = np.bincount(item, minlength=len(sets))
     same = (chosen == sets[item]).all(axis=1)
     answered = workers > 0
     names = np.array([_text(row, classes, none) for row in sets], dtype=object)
@@ -150,8 +206,8 @@ def _labels(relevance: Floats, chosen: Bools, item: Any, classes: Sequence[str],
     return pd.DataFrame(
         {
             "label": names,
-            "confidence": np.where(answered, np.maximum(relevance, 1 - relevance).prod(axis=1), np.nan),
-            "votes": np.bincount(item[same], minlength=len(relevance)),
+            "confidence": np.where(answered, confidence, np.nan),
+            "votes": np.bincount(item[same], minlength=len(sets)),
             "workers": workers,
         }
     )

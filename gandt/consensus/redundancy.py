@@ -11,7 +11,7 @@ ask in rounds of one or two workers, and after each round ask on only where the 
 
 Or ask until the labels are sure *altogether*: begin with one answer per item, and in each round ask about the share of
 the items where it is worth most, until their mean confidence reaches the accuracy wanted. An answer's worth is the
-label's doubt times what one more of n correlated answers counts for, (1 - p) / (1 + (n - 1) ρ): a split item is worth
+label's doubt times what one more of n dependent answers counts for, (1 - p) / √(1 + ρ n): a split item is worth
 less with every answer, but may still be worth more than all others, and is asked then. (A lookahead over the next
 answers' effect on the posterior was tried, and gains nothing over this.) Then, besides,
 
@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from gandt.consensus.calibration import weight_of
 from gandt.consensus.consolidate import Consensus, consolidate
 from gandt.consensus.crowd import Floats
 from gandt.consensus.majority import pooled_accuracy
@@ -99,22 +100,22 @@ def next_round(
     room = np.maximum(cap - answers, 0)
     sure = (confidence >= target) & (voices >= least)
     agreeing = labels["votes"].to_numpy() / np.maximum(answers, 1)
-    hopeless = _at_cap(confidence, agreeing, answers, cap, step, consensus.correlation) < target
+    hopeless = _at_cap(confidence, agreeing, answers, cap, step, consensus.dependence) < target
     split = ~sure & hopeless & (answers >= _SPLIT_AFTER)
     needed = np.full(len(labels), per_round)
     for more in range(per_round, 0, -1):
-        enough = _with_agreement(confidence, answers, more, step, consensus.correlation) >= target
+        enough = _with_agreement(confidence, answers, more, step, consensus.dependence) >= target
         needed[enough & (voices + more >= least)] = more
     ask = np.minimum(needed, room)
     if value is not None:
         # an answer can at best lift the confidence to what full agreement would give
-        best = _with_agreement(confidence, answers, ask, step, consensus.correlation)
+        best = _with_agreement(confidence, answers, ask, step, consensus.dependence)
         ask = np.where((best - confidence) * value > ask * price, ask, 0)
     decision = np.where(sure, "confident", np.where(split, "split", np.where(ask > 0, "ask", "capped")))
     first = confidence  # the most uncertain first within each decision
     if overall is not None:
-        # what one answer says of an item counts for less the more correlated ones it has
-        first = (confidence - 1) / (1 + np.maximum(voices - 1, 0) * consensus.correlation)
+        # what one answer says of an item counts for less the more it has
+        first = (confidence - 1) * weight_of(voices.astype(float), consensus.dependence)
         decision = _most_worth(decision, np.where(ask > 0, first, np.inf), confidence, voices, overall, share)
     table = pd.DataFrame(
         {
@@ -255,18 +256,16 @@ def _odds(confidence: Floats) -> Floats:
     return np.asarray(np.log(share) - np.log1p(-share))
 
 
-def _with_agreement(confidence: Floats, answers: Floats, more: Any, step: float, correlation: float) -> Floats:
+def _with_agreement(confidence: Floats, answers: Floats, more: Any, step: float, dependence: float) -> Floats:
     """Confidence if the next ``more`` answers all agree with the label."""
-    before = 1 + np.maximum(answers - 1, 0) * correlation
-    after = 1 + np.maximum(answers + more - 1, 0) * correlation
-    return np.asarray(1 / (1 + np.exp(-(_odds(confidence) * before + more * step) / after)))
+    odds = _odds(confidence) / weight_of(answers, dependence) + more * step
+    return np.asarray(1 / (1 + np.exp(-odds * weight_of(answers + more, dependence))))
 
 
-def _at_cap(confidence: Floats, share: Floats, answers: Floats, cap: int, step: float, correlation: float) -> Floats:
+def _at_cap(confidence: Floats, share: Floats, answers: Floats, cap: int, step: float, dependence: float) -> Floats:
     """Confidence at the cap if as many of the further answers agree as the first ones make plausible at best."""
     count = np.maximum(answers, 1)
     plausible = np.minimum(share + np.sqrt(share * (1 - share) / count) + 0.5 / count, 1.0)
-    before = 1 + np.maximum(answers - 1, 0) * correlation
-    after = 1 + np.maximum(cap - 1, answers - 1) * correlation
     further = np.maximum(cap - answers, 0) * (2 * plausible - 1) * step
-    return np.asarray(1 / (1 + np.exp(-(_odds(confidence) * before + further) / after)))
+    odds = _odds(confidence) / weight_of(answers, dependence) + further
+    return np.asarray(1 / (1 + np.exp(-odds * weight_of(np.maximum(answers, cap), dependence))))

@@ -76,7 +76,7 @@ def _content(files: RunFiles) -> dict[str, Any]:
         ),
         "disputed": _pictures(_doubtful(files.labels).head(DISPUTED), files, judged),
         "workers": Markup(worker_intervals(files.workers, files.worker_accuracy())) if len(files.workers) else "",
-        "worker_pages": _worker_pages(files),
+        **_consensus(files),
         "diagram": Markup(reliability_diagram(judged["confidence"].fillna(0).tolist(), judged["right"].tolist()))
         if known
         else "",
@@ -85,11 +85,17 @@ def _content(files: RunFiles) -> dict[str, Any]:
     }
 
 
-def _worker_pages(files: RunFiles) -> Markup:
+def _consensus(files: RunFiles) -> dict[str, Any]:
+    """Consolidate the answers again for what they say about the workers and about their own confidences."""
     if files.answers.empty:
-        return Markup("")
+        return {"worker_pages": Markup(""), "promise": "", "alike": ""}
     gold = dict(zip(files.gold["item"], files.gold["label"], strict=True))
-    return worker_pages(files.answers, consolidate(files.answers, gold=gold))
+    found = consolidate(files.answers, gold=gold)
+    return {
+        "worker_pages": worker_pages(files.answers, found),
+        "promise": found.promise_in_words,
+        "alike": found.alike_in_words,
+    }
 
 
 def _stage(stage: dict[str, Any]) -> dict[str, Any]:

@@ -287,17 +287,19 @@ class Run:
         return {item: label for item, label in self.gold.items() if item in asked}
 
     def consensus(self, answers: pd.DataFrame) -> Consensus:
-        """Consolidate, once from the answers alone and, where a classifier can learn from that, with its voice."""
+        """Consolidate the answers alone and then, where a classifier can learn from that, ``_TURNS`` times with it."""
         gold = self.gold_of(answers)
         options: dict[str, Any] = {"categories": self.classes, "gold": gold, **self.config["consensus"]}
         items = sorted(set(answers["item"]) - set(gold))
-        first = consolidate(answers, items=items, **options)
-        known = self.labels(first.labels)
-        model = self.learn(known) if self.config["consensus"]["method"] in _HEARING else None
-        if model is None:
-            return first
-        voice = pd.DataFrame(model.out_of_sample, columns=list(model.classes)).assign(item=list(known))
-        return consolidate(answers, items=items, classifier=voice, **options)
+        found = consolidate(answers, items=items, **options)
+        for _ in range(_TURNS if self.config["consensus"]["method"] in _HEARING else 0):
+            known = self.labels(found.labels)
+            model = self.learn(known)
+            if model is None:
+                break
+            voice = pd.DataFrame(model.out_of_sample, columns=list(model.classes)).assign(item=list(known))
+            found = consolidate(answers, items=items, classifier=voice, **options)
+        return found
 
     def labels(self, table: pd.DataFrame) -> dict[str, tuple[str, float]]:
         """Return label and confidence of all that is labelled and still in the store, seeds first."""
@@ -358,6 +360,7 @@ class Run:
         return answers[["item", "worker", "label"]]
 
 
+_TURNS = 2  # of learning from the consensus and consolidating with what was learned
 _HEARING = ("auto", "one-coin", "dawid-skene", "ground-truth")
 
 

@@ -224,7 +224,7 @@ def _consolidated(rows: Sequence[tuple[str, str, str]], classes: Sequence[str]) 
     if not rows:
         return
     table = pd.DataFrame(rows, columns=["item", "worker", "label"])
-    found = consolidate(table, method="ground-truth", categories=classes, correlation=0.0)
+    found = consolidate(table, method="ground-truth", categories=classes, dependence=0.0)
     # an empty string isn't an answer: an object that got nothing else has no label
     answered = found.labels[found.labels["label"].notna()]
     for item, label, confidence in answered[["item", "label", "confidence"]].itertuples(index=False):
