@@ -151,6 +151,54 @@ def test_one_class_only(method: str) -> None:
     assert result.labels["confidence"].lt(1).all() and result.labels.loc[1, "status"] == "relabel"
 
 
+ODD = {
+    "one worker": [(f"i{number}", "w", "ab"[number % 2]) for number in range(20)],
+    "one class": [("a", "u", "x"), ("a", "v", "x"), ("b", "u", "x")],
+    "one answer": [("a", "u", "x")],
+    "ties only": [(f"i{number}", *said) for number in range(20) for said in (("u", "a"), ("v", "b"))],
+    "three-way ties": [(f"i{number}", *said) for number in range(9) for said in (("u", "a"), ("v", "b"), ("w", "c"))],
+    "nobody meets": [(f"i{number}", f"w{number}", "ab"[number % 2]) for number in range(50)],
+    "unanimous": [(f"i{number}", worker, "ab"[number % 2]) for number in range(20) for worker in "uvw"],
+}
+
+
+EXCLUDED = {"nobody": [], "one": ["u"], "everybody": ["u", "v", "w"]}
+
+
+@pytest.mark.parametrize("excluded", EXCLUDED)
+@pytest.mark.parametrize("crowd", ODD)
+@pytest.mark.parametrize("method", OURS)
+def test_odd_crowds_give_labels(method: str, crowd: str, excluded: str) -> None:
+    result = consolidate(table(ODD[crowd]), method=method, exclude=EXCLUDED[excluded])
+    assert np.isfinite(result.probabilities).all()
+    assert result.labels["confidence"].dropna().between(0, 1).all()
+    assert (result.labels["status"] == "confident").sum() <= (result.labels["workers"] > 1).sum()
+
+
+@pytest.mark.parametrize("crowd", ODD)
+@pytest.mark.parametrize(
+    "method", [name for name in AGGREGATORS if name != "mace"]
+)  # mace takes seconds, and all of them
+def test_odd_crowds_give_labels_or_a_sentence_by_crowd_kit(method: str, crowd: str) -> None:
+    pytest.importorskip("crowdkit.aggregation", reason="crowd-kit isn't installed (pip install crowd-kit)")
+    try:
+        result = consolidate(table(ODD[crowd]), method=method)
+    except InputError as error:
+        assert "use auto" in str(error) or "takes two classes" in str(error)
+        return
+    assert np.isfinite(result.probabilities).all()
+    assert result.labels["confidence"].dropna().between(0, 1).all()
+
+
+def test_a_method_that_compares_all_workers_says_when_they_are_too_many() -> None:
+    pytest.importorskip("crowdkit.aggregation", reason="crowd-kit isn't installed (pip install crowd-kit)")
+    random = np.random.default_rng(0)
+    answers = pd.DataFrame({"item": np.arange(25_000) // 5, "worker": np.arange(25_000), "label": "x"})
+    answers["label"] = random.choice(["x", "y"], size=len(answers))
+    with pytest.raises(InputError, match="m-msr compares every worker with every other"):
+        consolidate(answers, method="m-msr")
+
+
 def test_labels_outside_the_categories_are_set_aside() -> None:
     result = consolidate(table([("a", "u", "cat"), ("a", "v", "cta"), ("b", "u", "?")]), categories=["cat", "dog"])
     assert list(result.labels["status"]) == ["relabel", "unanswered"]
