@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import boto3
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ from moto import mock_aws
 from gandt.answers import content as reader
 from gandt.answers.files import line_page
 from gandt.consensus import consolidate
+from gandt.consensus.calibration import DEPENDENCE, discount
 from gandt.tables import write_table
 
 LAMBDAS = Path(__file__).parents[1] / "lambdas"
@@ -183,13 +185,19 @@ def label_of(response: list[dict[str, Any]], object_id: str, attribute: str = "f
     return entry["consolidatedAnnotation"]["content"][attribute]
 
 
+def believed(odds: float, answers: int) -> Any:
+    """The probability of these odds after the discount that gandt consensus applies to so many answers."""
+    chance = np.array([[odds, 1.0]]) / (odds + 1)
+    return pytest.approx(float(discount(chance, np.array([float(answers)]), DEPENDENCE)[0, 0]), abs=1e-4)
+
+
 @pytest.mark.parametrize("event", ["post-event-2019.json", "post-event-2021.json"])
 def test_post_consolidates_a_classifier(post, s3, event) -> None:
     response = post.lambda_handler(in_s3(s3, event, fixture("payload-classifier.json")), None)
     label = label_of(response, "7")
     assert (label["label"], label["votes"], label["workers"]) == ("kite", {"kite": 2, "balloon": 1}, 3)
     # two of three workers at 0.8 in two classes: odds 4 × 4 ÷ 4
-    assert label["confidence"] == pytest.approx(0.8)
+    assert label["confidence"] == believed(4, answers=3)
     assert label["answers"][2] == {"workerId": "public.eu-west-1.BBBBBBBBBBBBBBBBBBBBBBBBBB", "labels": ["balloon"]}
     assert label_of(response, "5")["label"] == "balloon"  # radio buttons within annotatedResult
 
@@ -200,8 +208,9 @@ def test_post_consolidates_a_page_item_by_item(post, s3) -> None:
     assert (first["source-ref"], first["index"]) == ("s3://kites/photos/0001.jpg", 0)
     assert (first["label"], first["labels"], first["votes"]) == ("kite", ["kite"], {"kite": 3, "balloon": 1})
     # several labels on an item make every category a question of its own: kite 3 of 3, balloon 1 of 3, at 0.8
-    assert first["confidence-map"] == {"kite": pytest.approx(64 / 65, abs=1e-4), "balloon": pytest.approx(0.2)}
-    assert first["confidence"] == pytest.approx(64 / 65 * 0.8, abs=1e-4)
+    assert first["confidence-map"] == {"kite": believed(64, answers=3), "balloon": believed(1 / 4, answers=3)}
+    right = 64 / 65 * 0.8  # of the set; its odds are discounted once
+    assert first["confidence"] == believed(right / (1 - right), answers=3)
     assert (second["source-ref"], second["workers"]) == ("s3://kites/photos/0002.jpg", 2)  # an empty answer is no vote
     assert second["answers"][2] == {"workerId": "c", "labels": []}
 
@@ -209,7 +218,10 @@ def test_post_consolidates_a_page_item_by_item(post, s3) -> None:
 def test_post_single_select_stays_single(consolidation) -> None:
     label = consolidation.vote({"a": ["x"], "b": ["y"], "c": ["x"]}, {}, ["x", "y", "z"], False)
     weight = 0.8 / 0.1  # one-coin odds in three classes
-    assert label["confidence"] == pytest.approx(weight**2 / (weight**2 + weight + 1), abs=1e-4)
+    chances = np.array([[weight**2, weight, 1.0]]) / (weight**2 + weight + 1)
+    expected = discount(chances, np.array([3.0]), consolidation.DEPENDENCE)[0, 0]
+    assert label["confidence"] == pytest.approx(float(expected), abs=1e-4)
+    assert consolidation.DEPENDENCE == DEPENDENCE  # one origin: what gandt consensus takes without gold
 
 
 def test_post_discounts_workers_that_gold_has_shown_unreliable(post, s3, monkeypatch) -> None:
@@ -225,7 +237,7 @@ def test_post_discounts_workers_that_gold_has_shown_unreliable(post, s3, monkeyp
         s3.put_object(Bucket="bucket", Key="quality.json", Body=body)
         monkeypatch.setenv("WORKER_QUALITY", "s3://bucket/quality.json")
         label = label_of(post.lambda_handler(event, None), "7")
-        assert (label["label"], label["confidence"]) == ("balloon", pytest.approx(0.8))
+        assert (label["label"], label["confidence"]) == ("balloon", believed(4, answers=3))
         assert label["votes"] == {"kite": 2, "balloon": 1}  # counted as given
 
 
@@ -241,7 +253,7 @@ def test_post_takes_the_table_that_gandt_workers_writes(post, tmp_path, monkeypa
     ]
     event = {"labelAttributeName": "t", "test_payload": [{"datasetObjectId": "0", "annotations": annotations}]}
     label = label_of(post.lambda_handler(event, None), "0", "t")
-    assert label["label"] == "x" and label["confidence"] > 0.7
+    assert label["label"] == "x" and label["confidence"] > 0.55
 
 
 @pytest.mark.parametrize("body", ["{", "[1]", '{"worker": "a"}', None])

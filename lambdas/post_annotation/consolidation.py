@@ -10,6 +10,9 @@ import math
 # What is taken as a worker's reliability while nothing is known of him, and the bounds within which it is believed.
 USUAL_RELIABILITY = 0.8
 LEAST, MOST = 0.05, 0.99
+# Workers' errors on an item depend on each other: the log odds of n answers are divided by √(1 + DEPENDENCE n), as in
+# gandt/consensus/calibration.py; a test holds the two together.
+DEPENDENCE = 2.0
 
 TILE_FIELDS = ("labels-0", "boxes-0")
 
@@ -191,9 +194,12 @@ def chosen(value):
 def vote(choices, quality, categories, multi):
     """Return label, confidence, votes and answers of one item from ``{worker: labels}``.
 
-    Each answer weighs by Bayes' rule with its worker's reliability (one-coin model, uniform prior over categories); a
-    worker no better than chance weighs nothing. With ``multi`` each category is a yes-or-no question of its own, and
-    the confidence is the probability that the whole set of labels is right.
+    Each answer weighs by Bayes' rule with its worker's reliability (one-coin model, uniform prior over categories),
+    discounted as ``gandt consensus`` discounts; a worker no better than chance weighs nothing. With ``multi`` each
+    category is a yes-or-no question of its own, and the confidence is the probability that the whole set is right.
+
+    The confidence is of what is known when one object is done. ``gandt consensus`` knows the whole job's answers: it
+    learns from them how reliable each worker is and how classes are confused, so its confidence is the later one.
     """
     given = {worker: labels for worker, labels in choices.items() if labels}
     counts = {}
@@ -207,16 +213,20 @@ def vote(choices, quality, categories, multi):
     result["answers"] = [{"workerId": worker, "labels": labels} for worker, labels in choices.items()]
     if not given:
         return result
+    discount = 1 / math.sqrt(1 + DEPENDENCE * len(given))
     if multi:
         weights = {worker: _weight(quality.get(worker), 2) for worker in given}
-        sure = {}
-        for name in order:
-            odds = sum(weights[worker] if name in labels else -weights[worker] for worker, labels in given.items())
-            sure[name] = 1 / (1 + math.exp(-min(max(odds, -700.0), 700.0)))
+        odds = {
+            name: sum(weights[worker] if name in labels else -weights[worker] for worker, labels in given.items())
+            for name in order
+        }
+        sure = {name: _chance(odds[name] * discount) for name in order}
         # nobody chose nothing: so the likeliest category stands where none reaches one half
         picked = [name for name in order if sure[name] > 0.5] or [max(order, key=lambda name: sure[name])]
         picked.sort(key=lambda name: -sure[name])
-        right = math.prod(sure[name] if name in picked else 1 - sure[name] for name in order)
+        # the whole set's odds are discounted once, not once for each category
+        right = math.prod(_chance(odds[name] if name in picked else -odds[name]) for name in order)
+        right = _chance(discount * math.log(max(right, 1e-300) / max(1 - right, 1e-12)))
         result["confidence-map"] = {name: round(sure[name], 4) for name in order}
     else:
         classes = max(len(set(categories) | set(counts)), 2)
@@ -225,9 +235,14 @@ def vote(choices, quality, categories, multi):
             for name in labels:
                 score[name] += _weight(quality.get(worker), classes) / len(labels)
         best = max(order, key=lambda name: (score[name], counts[name]))
-        rest = sum(math.exp(score[name] - score[best]) for name in order)
-        picked, right = [best], 1 / (rest + (classes - len(order)) * math.exp(-score[best]))
+        rest = sum(math.exp(discount * (score[name] - score[best])) for name in order)
+        picked, right = [best], 1 / (rest + (classes - len(order)) * math.exp(-discount * score[best]))
     return result | {"label": picked[0], "labels": picked, "confidence": round(right, 4)}
+
+
+def _chance(odds):
+    """Return the probability that has these log odds."""
+    return 1 / (1 + math.exp(-min(max(odds, -700.0), 700.0)))
 
 
 def _weight(reliability, classes):
