@@ -408,7 +408,7 @@ def main() -> None:
         by_number(shared, "shared", options.draws)
         if options.more:
             by_number(load(options.more), options.more.name, options.draws)
-        by_number(simulated_sets(), "simulated", options.draws)
+        by_number(simulated_sets(), "simulated", min(options.draws, 5))
     if "service" in options.only and (options.data / "groundtruth-job").is_dir():
         service(options.data / "groundtruth-job")
     if "quality" in options.only:

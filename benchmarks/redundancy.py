@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from gandt.consensus import consolidate
 from gandt.consensus.redundancy import replay
 
 DIGITS = "digits (simulated workers)"
@@ -100,11 +99,12 @@ def digits_voice(answers: pd.DataFrame, seed: int) -> pd.DataFrame:
     from sklearn.datasets import load_digits
 
     from gandt.consensus.classifier import out_of_sample
+    from gandt.consensus.learning import consolidate_with_vectors
 
     images = load_digits().data / 16.0
     items = [f"i{number:04}" for number in range(len(images))]
     order = np.random.default_rng(seed).permutation(len(answers))  # as replay draws it
-    first = consolidate(answers.iloc[order].drop_duplicates("item"), items=items)
+    first = consolidate_with_vectors(answers.iloc[order].drop_duplicates("item"), items, images, turns=2, seed=seed)
     guesses, classes = out_of_sample(images, list(first.labels["label"]), seed=seed)
     return pd.DataFrame(guesses, columns=list(classes)).assign(item=items)
 
@@ -119,6 +119,12 @@ def needed(curve: Curve, accuracy: float) -> float:
         if min(y1, y2) >= accuracy:
             return x1 if y1 == y0 else x0 + (x1 - x0) * max(accuracy - y0, 0) / (y1 - y0)
     return float("nan")
+
+
+def fall(curve: Curve) -> float:
+    """Points of accuracy by which a curve ever lies under an earlier point of its own."""
+    accuracy = np.array([y for _, y in curve])
+    return 100 * float((np.maximum.accumulate(accuracy) - accuracy).max())
 
 
 def chart(all_curves: dict[str, dict[str, Curve]]) -> str:
@@ -202,6 +208,9 @@ def main() -> None:
             cells.append(share if key in own else "–")
         print(f"| {name} | {five[1]:.3f} at {five[0]:.2f} | {ours[1]:.3f} | " + " | ".join(cells) + " |", flush=True)
     head = "\n| set | " + " | ".join(f"{target:g}" for target in TARGETS) + " |\n|---|" + "---|" * len(TARGETS)
+    print("\nUntil all are sure: by how many points the accuracy ever lies under what it was in an earlier round\n")
+    print("| " + " | ".join(found) + " |\n|" + "---|" * len(found))
+    print("| " + " | ".join(f"{fall(own['until all are sure']):.1f}" for own in found.values()) + " |")
     print(f"\nTarget of each label:\n{head}")
     for name, own in found.items():
         print(f"| {name} | " + " | ".join(f"{y:.3f} at {x:.2f}" for x, y in own["until each is sure"]) + " |")

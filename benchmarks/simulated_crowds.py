@@ -19,13 +19,14 @@ RIVALS = ("majority", "one-coin", "dawid-skene")
 KINDS = ("one-coin", "confusions", "shared confusions", "hard items", "spammers", "all at once")
 PRIORS = {
     "_ROW": (4.0, 16.0),
-    "_WORKER": (5.0, 20.0),
+    "_WORKER": (10.0, 40.0),
     "_PRIOR": (2.0, 10.0),
+    "_ANCHOR": (32.0, 128.0),
     "_CLASS": (250.0, 1000.0),
     "_CONFUSION": (5.0, 50.0),
     "_CLUE": (0.1, 0.4),
     "_HARD": ((1.0, 19.0), (4.0, 16.0)),
-    "_ALONE": (0.15, 0.6),
+    "_LABEL": (0.5, 1.0),
 }
 
 

@@ -1,4 +1,4 @@
-"""How well the evidence finds simulated spammers: precision and recall for six kinds, next to honest workers.
+"""How well the evidence finds simulated spammers of six kinds, and groups of workers who err alike.
 
 Run: python benchmarks/spammers.py [--jobs 20]
 """
@@ -60,6 +60,42 @@ def job(seed: int, items: int = 600) -> tuple[pd.DataFrame, dict[str, str], dict
     return answers, gold, kind, master
 
 
+def alike(jobs: int) -> None:
+    """Print how often a group of workers who err alike is found, and whether anybody else is named."""
+    from gandt.consensus.encode import encode
+    from gandt.consensus.shared_errors import find_shared_errors
+
+    print("\n| group of three among twelve | items | answers each | found | crowds with somebody else named |")
+    print("|---|---|---|---|---|")
+    for kind in ("copied", "lenient", "none"):
+        for items, each in ((600, 5), (600, 8), (1500, 5)):
+            found, others = 0, 0
+            for job in range(jobs):
+                pairs = find_shared_errors(encode(group(kind, np.random.default_rng(job), items, each))).pairs
+                found += len(pairs) > 0
+                others += not {*pairs["worker"], *pairs["other"]} <= {"w0", "w1", "w2"}
+            print(f"| {kind} | {items:,} | {each} | {found} of {jobs} | {others} |", flush=True)
+
+
+def group(kind: str, random: np.random.Generator, items: int, each: int, workers: int = 12) -> pd.DataFrame:
+    """Simulate a crowd whose first three workers copy (80 %), or say yes to the same 40 % of the no, or do neither."""
+    truth = random.random(items) < 0.4
+    skill = np.clip(random.normal(0.78, 0.05, size=workers), 0.65, 0.9)
+    tempting = ~truth & (random.random(items) < 0.4)
+    rows = []
+    for item in range(items):
+        said: dict[int, bool] = {}
+        for worker in sorted(random.choice(workers, size=each, replace=False)):
+            said[worker] = bool(truth[item] == (random.random() < skill[worker]))
+            earlier = [other for other in said if other < min(worker, 3)]
+            if kind == "copied" and worker < 3 and earlier and random.random() < 0.8:
+                said[worker] = said[earlier[0]]
+            if kind == "lenient" and worker < 3 and tempting[item]:
+                said[worker] = random.random() < 0.9
+        rows += [(f"i{item}", f"w{worker}", "yes" if answer else "no") for worker, answer in said.items()]
+    return pd.DataFrame(rows, columns=["item", "worker", "label"])
+
+
 def main() -> None:
     """Print how often each kind was found, and how often honest workers were suspected."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -83,6 +119,7 @@ def main() -> None:
         for name in (*KINDS, "honest"):
             print(f"  {name:10} {found[name]:4} of {seen[name]:4} marked")
         print(f"  besides, in {found['copied']} jobs the one who was copied is named with his copier")
+    alike(jobs)
 
 
 if __name__ == "__main__":

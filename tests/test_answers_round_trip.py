@@ -124,7 +124,7 @@ def test_uncertain_items_go_round_again_and_come_back_merged(s3, truth) -> None:
     first = build_manifest(list(truth), per_page=4, categories=CATEGORIES, other=NONE)
     _, output = run(s3, "one", first.lines, truth, skill=0.5, seed=3)
     lines = list(read_lines(f"{output}/manifests/output/output.manifest", s3=s3))
-    left = combine.chain_lines(lines, "animal", min_confidence=0.9, new_attribute="animal-2")
+    left = combine.chain_lines(lines, "animal", min_confidence=0.8, new_attribute="animal-2")
     asked = [line["source-ref"] for line in left]
     assert 0 < len(asked) < len(truth)
     again = build_manifest(asked, per_page=5, categories=CATEGORIES, other=NONE)
@@ -142,7 +142,7 @@ def test_resuming_asks_only_what_lost_its_label(s3, truth) -> None:
     single = build_manifest(list(truth), categories=CATEGORIES, other=NONE)
     _, output = run(s3, "one", single.lines, truth, skill=0.5, seed=3)
     lines = list(read_lines(f"{output}/manifests/output/output.manifest", s3=s3))
-    left = combine.chain_lines(lines, "animal", min_confidence=0.9)
+    left = combine.chain_lines(lines, "animal", min_confidence=0.8)
     crowd, second = run(s3, "resumed", left, truth)
     asked = {item for item, _, _ in crowd.said}
     assert asked == {line["source-ref"] for line in left if "animal" not in line} and 0 < len(asked) < len(truth)

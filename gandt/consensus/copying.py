@@ -88,7 +88,8 @@ def others(consensus: Consensus, rows: Rows) -> Floats:
     prior = fit.log_prior if fit.log_prior.ndim == 1 else fit.log_prior[distinct]
     scores = (np.asarray(crowd.matrix[distinct] @ log_likelihood) + prior)[place]
     found = crowd.by_class(softmax(scores - log_likelihood[crowd.pair[rows]]))
-    found = discount(found, crowd.answered[item] - 1, consensus.dependence)
+    # a quarter of it: who is believed too little here accuses others of agreeing too much
+    found = discount(found, crowd.answered[item] - 1, consensus.dependence / 4)
     known = crowd.known[item]
     gold = known >= 0
     found[gold] = np.eye(len(crowd.classes))[known[gold]]
