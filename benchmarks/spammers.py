@@ -15,6 +15,7 @@ from gandt.consensus.workers import evidence
 KINDS = ("random", "constant", "position", "copier", "too fast", "contrary")
 CATEGORIES = ("cat", "dog", "bird", "None of these")
 HONEST, PAGE, EACH = 20, 20, 5
+GROUP = ("w0", "w1", "w2")  # who err alike
 
 
 def job(seed: int, items: int = 600) -> tuple[pd.DataFrame, dict[str, str], dict[str, str], str]:
@@ -71,14 +72,22 @@ def alike(jobs: int) -> None:
         for items, each in ((600, 5), (600, 8), (1500, 5)):
             found, others = 0, 0
             for job in range(jobs):
-                pairs = find_shared_errors(encode(group(kind, np.random.default_rng(job), items, each))).pairs
+                answers, _ = group(kind, np.random.default_rng(job), items, each)
+                pairs = find_shared_errors(encode(answers)).pairs
                 found += len(pairs) > 0
-                others += not {*pairs["worker"], *pairs["other"]} <= {"w0", "w1", "w2"}
+                others += not {*pairs["worker"], *pairs["other"]} <= set(GROUP)
             print(f"| {kind} | {items:,} | {each} | {found} of {jobs} | {others} |", flush=True)
 
 
-def group(kind: str, random: np.random.Generator, items: int, each: int, workers: int = 12) -> pd.DataFrame:
-    """Simulate a crowd whose first three workers copy (80 %), or say yes to the same 40 % of the no, or do neither."""
+def group(
+    kind: str, random: np.random.Generator, items: int, each: int, workers: int = 12
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Simulate a crowd whose first three workers copy (80 %), or say yes to the same 40 % of the no, or do neither.
+
+    Returns
+    -------
+    answers, truth
+    """
     truth = random.random(items) < 0.4
     skill = np.clip(random.normal(0.78, 0.05, size=workers), 0.65, 0.9)
     tempting = ~truth & (random.random(items) < 0.4)
@@ -93,7 +102,8 @@ def group(kind: str, random: np.random.Generator, items: int, each: int, workers
             if kind == "lenient" and worker < 3 and tempting[item]:
                 said[worker] = random.random() < 0.9
         rows += [(f"i{item}", f"w{worker}", "yes" if answer else "no") for worker, answer in said.items()]
-    return pd.DataFrame(rows, columns=["item", "worker", "label"])
+    answers = pd.DataFrame(rows, columns=["item", "worker", "label"])
+    return answers, {f"i{item}": "yes" if yes else "no" for item, yes in enumerate(truth)}
 
 
 def main() -> None:

@@ -175,10 +175,11 @@ def test_odd_crowds_give_labels(method: str, crowd: str, excluded: str) -> None:
     assert (result.labels["status"] == "confident").sum() <= (result.labels["workers"] > 1).sum()
 
 
+QUICK = [name for name in AGGREGATORS if name != "mace"]  # which takes seconds, and every odd crowd
+
+
 @pytest.mark.parametrize("crowd", ODD)
-@pytest.mark.parametrize(
-    "method", [name for name in AGGREGATORS if name != "mace"]
-)  # mace takes seconds, and all of them
+@pytest.mark.parametrize("method", QUICK)
 def test_odd_crowds_give_labels_or_a_sentence_by_crowd_kit(method: str, crowd: str) -> None:
     pytest.importorskip("crowdkit.aggregation", reason="crowd-kit isn't installed (pip install crowd-kit)")
     try:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.spammers import GROUP, group
 from gandt.cli import app
 from gandt.cli import consensus as _commands  # noqa: F401  (registers the commands)
 from gandt.consensus import consolidate
@@ -15,28 +16,12 @@ from gandt.consensus.encode import encode
 from gandt.consensus.shared_errors import find_shared_errors, weighed
 from tests.test_consensus import accuracy, load
 
-GROUP = ["w00", "w01", "w02"]
 
-
-def crowd(kind: str, seed: int = 0, items: int = 2000, each: int = 5) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Twelve workers; the first three copy from each other, or say yes to the same wrong items, or do neither."""
+def crowd(kind: str, seed: int = 0) -> tuple[pd.DataFrame, dict[str, str]]:
+    """2,000 items, five answers each by twelve workers, of whom the first three copy, are lenient alike, or neither."""
     random = np.random.default_rng(seed)
-    truth = random.random(items) < 0.4
-    skill = np.clip(random.normal(0.78, 0.05, size=12), 0.65, 0.9)
-    tempting = ~truth & (random.random(items) < 0.4)  # no, but the lenient say yes
-    rows = []
-    for item in range(items):
-        said: dict[int, bool] = {}
-        for worker in sorted(random.choice(12, size=each, replace=False)):
-            said[worker] = bool(truth[item] == (random.random() < skill[worker]))
-            earlier = [other for other in said if other < min(worker, 3)]
-            if kind == "copied" and worker < 3 and earlier and random.random() < 0.8:
-                said[worker] = said[earlier[0]]
-            if kind == "lenient" and worker < 3 and tempting[item]:
-                said[worker] = random.random() < 0.9
-        rows += [(f"i{item}", f"w{worker:02}", "yes" if answer else "no") for worker, answer in said.items()]
-    answers = pd.DataFrame(rows, columns=["item", "worker", "label"]).sample(frac=1, random_state=seed)
-    return answers, {f"i{item}": "yes" if yes else "no" for item, yes in enumerate(truth)}
+    answers, truth = group(kind, random, 2000, 5)
+    return answers.sample(frac=1, random_state=seed), truth
 
 
 @pytest.mark.parametrize("kind", ["copied", "lenient"])
@@ -50,7 +35,7 @@ def test_those_who_err_alike_are_named_and_count_for_less(kind: str, seed: int) 
     lighter = np.isin(coded.workers[coded.worker], GROUP)
     assert found.weights[lighter].mean() < 0.95 and (found.weights[~lighter] == 1).all()
     result = consolidate(answers)
-    assert "more than their accuracy explains" in result.alike_in_words and "w00" in result.alike_in_words
+    assert "more than their accuracy explains" in result.alike_in_words and "w0" in result.alike_in_words
     assert result.alike.equals(found.pairs)
     # the promise holds where a plain vote's would not
     sure = result.labels[result.labels["status"] == "confident"]
@@ -64,7 +49,7 @@ def test_copied_errors_no_longer_speak_for_all() -> None:
     weights = find_shared_errors(coded).weights
     assert weights[np.isin(coded.workers[coded.worker], GROUP)].mean() < 0.8
     plain = coded, weighed(coded, weights)
-    fits = [consolidate(answers, exclude=["w01", "w02"]), consolidate(answers)]
+    fits = [consolidate(answers, exclude=["w1", "w2"]), consolidate(answers)]
     assert accuracy(fits[1].labels, truth) > accuracy(fits[0].labels, truth) - 0.005  # two copies do no harm
     np.testing.assert_allclose(plain[1].votes, coded.votes)  # votes stay whole answers
     np.testing.assert_allclose(weighed(coded, np.ones(coded.answers)).matrix.toarray(), coded.matrix.toarray())
@@ -72,7 +57,7 @@ def test_copied_errors_no_longer_speak_for_all() -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_nobody_is_accused_in_a_crowd_without_shared_errors(seed: int) -> None:
-    answers, _ = crowd("neither", seed)
+    answers, _ = crowd("none", seed)
     found = find_shared_errors(encode(answers))
     assert found.pairs.empty and (found.weights == 1).all()
     assert consolidate(answers).alike_in_words == ""
@@ -90,7 +75,7 @@ def test_the_command_says_so_and_what_the_promise_rests_on(tmp_path: Path) -> No
     given = ["consensus", str(tmp_path / "answers.csv"), "--out", str(tmp_path / "labels.csv"), "--json"]
     done = CliRunner().invoke(app, given)
     assert done.exit_code == 0, done.output
-    assert "w00 and w01" in done.stderr or "w00 and w02" in done.stderr or "w01 and w02" in done.stderr
+    assert any(f"{one} and {other}" in done.stderr for one in GROUP for other in GROUP)
     assert "rests on the model" in done.stderr
     shown = json.loads(done.stdout)
     assert shown["pairs_alike"] > 0 and shown["promise"] is None

@@ -62,9 +62,12 @@ def _consolidate(
     if len(result.set_aside):
         reasons = result.set_aside["reason"].value_counts()
         note("set aside: " + ", ".join(f"{count} × {reason}" for reason, count in reasons.items()))
+    return result
+
+
+def _say_alike(result: Any) -> None:
     if result.alike_in_words:
         note(result.alike_in_words)
-    return result
 
 
 @app.command()
@@ -147,6 +150,7 @@ def consensus(
         write_table(result.workers, workers)
     if by_class:
         write_table(result.by_class, by_class)
+    _say_alike(result)
     note(result.promise_in_words)
     counts = result.labels["status"].value_counts()
     summary = {
@@ -191,6 +195,7 @@ def workers(
     from gandt.tables import write_table
 
     result = _consolidate(answers, gold, method=method, categories=category, exclude=exclude or (), previous=previous)
+    _say_alike(result)
     if html:
         from gandt.report.workers import write_worker_pages
 

@@ -1,9 +1,9 @@
 """Confidences that mean what they say.
 
 The models take the workers' errors on an item for independent. They aren't: what misleads one worker misleads the
-next. On real crowds the log odds that a label is right grow like the square root of the answers, not like their number
-(docs/consensus.md): where two workers agree and are right in 88 % of the cases, five who agree are right in 96 %, not
-in 99.3 %. So a posterior p of n answers becomes
+next. On real crowds the log odds that a label is right grow about like the square root of the answers, not like their
+number: where two workers who agree are right in 88 % of the cases, five would be in 96 %, not in 99.3 %. So a posterior
+p of n answers becomes
 
     p(k)^τ / Σ p^τ   with   τ = 1 / √(1 + ρ n).
 

@@ -27,7 +27,7 @@ _LEAST = 1e-6
 # of the logistic regression, on rows of length 1: 1 learns better from noisy labels, 10 from clean ones; see
 # benchmarks/classifier.py and docs/consensus.md
 _C = 3.0
-_SMALL = 5_000_000
+_SMALL = 5_000_000  # numbers in the vectors, under which one thread is quicker
 
 
 class Voice:
@@ -90,7 +90,7 @@ class Voice:
         self._weigh()
 
     def _weigh(self) -> None:
-        calibrated = _log_softmax(self.sharpness * self._logs + self._bias)
+        calibrated = self._calibrated()
         shares = np.exp(calibrated)
         mean = shares.mean(axis=0) if len(shares) else np.ones(1)
         possible = -float((mean * np.log(np.maximum(mean, _LEAST))).sum())
@@ -102,15 +102,19 @@ class Voice:
         """The calibrated probabilities, shape (items, classes); even where it doesn't speak."""
         classes = len(self._bias)
         told = np.full((len(self.speaks), classes), 1 / classes)
-        told[self.speaks] = np.exp(_log_softmax(self.sharpness * self._logs + self._bias))
+        told[self.speaks] = np.exp(self._calibrated())
         return told
+
+    def _calibrated(self) -> Floats:
+        """Return logs of the calibrated probabilities where it speaks, shape (spoken items, classes)."""
+        return _log_softmax(self.sharpness * self._logs + self._bias)
 
     def log_prior(self, log_prior: Floats) -> Floats:
         """Give each item its prior, shape (items, states): the voice where it speaks, else ``log_prior`` (states,)."""
         classes = len(self._bias)
         prior = np.tile(log_prior, (len(self.speaks), 1))
         sets = np.logaddexp.reduce(log_prior.reshape(-1, classes), axis=1)
-        calibrated = _log_softmax(self.sharpness * self._logs + self._bias)
+        calibrated = self._calibrated()
         prior[self.speaks] = np.hstack([calibrated + share for share in sets])
         return prior
 

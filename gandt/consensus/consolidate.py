@@ -113,8 +113,9 @@ class Consensus:
         if not self.promise.items:
             return "No gold item would be confident by its answers, so what confident promises isn't measured."
         items, right = self.promise.items, self.promise.right
+        what = "gold items" if self.by_class is None else "yes-or-no labels of gold items"
         return (
-            f"Of {items:,} gold items that their answers alone make confident at {self.promise.target:g}, {right:,} "
+            f"Of {items:,} {what} that their answers alone make confident at {self.promise.target:g}, {right:,} "
             f"are right: {right / items:.1%} (95 % interval {self.promise.low:.1%} to {self.promise.high:.1%})."
         )
 
