@@ -10,6 +10,8 @@
     ├── ServiceError            AWS or a labeling service refuses, or can't be reached
     └── MissingExtraError       a feature needs a package that isn't installed
 
+A :class:`GandtWarning` says what was guessed, dropped or left out where the work went on.
+
 One sentence each: the thing, the reason, the fix. A programmer's mistake raises Python's own errors.
 """
 
@@ -50,6 +52,10 @@ class ServiceError(GandtError):
 
 class MissingExtraError(GandtError):
     """A feature needs a package that isn't installed."""
+
+
+class GandtWarning(UserWarning):
+    """Something that a user should know though all went on; the command line prints its sentence."""
 
 
 @contextmanager

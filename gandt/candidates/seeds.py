@@ -106,12 +106,7 @@ def _pairs(source: str, s3: Any) -> list[tuple[str, str]]:
     table = tables.read_table(source, s3=s3)
     if "source-ref" in table.columns:
         return _manifest_pairs(source, s3)
-    missing = [name for name in ("item", "label") if name not in table.columns]
-    if missing:
-        raise InputError(
-            f"{source} lacks the column{'s'[: len(missing) > 1]} {', '.join(missing)}; seeds need item and label"
-        )
-    rows = table.dropna(subset=["item", "label"])
+    rows = tables.read_table(source, tables.GOLD, s3=s3).dropna(subset=["label"])
     return [(_address(str(item)), str(label)) for item, label in zip(rows["item"], rows["label"], strict=True)]
 
 

@@ -7,13 +7,16 @@ Exit code 0 only for success, 1 for a failure explained in one sentence, 2 for w
 import json
 import os
 import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from gandt import __version__
-from gandt.errors import GandtError
+from gandt.errors import GandtError, GandtWarning, InputError
 
 #: what ``gandt --help`` shows, in the order in which the data flow
 STAGES = {
@@ -53,6 +56,25 @@ def group(name: str, text: str, cls: type[TyperGroup] = TyperGroup) -> typer.Typ
     commands = typer.Typer(cls=cls, help=text, no_args_is_help=True, add_completion=False)
     app.add_typer(commands, name=name, rich_help_panel=_STAGE_OF[name])
     return commands
+
+
+def apart(outs: Iterable[str | None], inputs: Iterable[str | None]) -> None:
+    """Refuse to write two results to one place, or over what is read.
+
+    Raises
+    ------
+    InputError
+        Naming the place.
+    """
+    taken = {_place(uri): "is read by this command, which would replace it" for uri in inputs if uri}
+    for out in filter(None, outs):
+        if _place(out) in taken:
+            raise InputError(f"{out} {taken[_place(out)]}; choose another place to write to")
+        taken[_place(out)] = "is named twice as a place to write to"
+
+
+def _place(uri: str) -> str:
+    return uri if uri.startswith("s3://") else os.path.realpath(uri)
 
 
 def show_json(value: Any) -> None:
@@ -109,6 +131,25 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    """Print each of gandt's own warnings once on stderr, as a sentence."""
+    seen: set[str] = set()
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if not issubclass(category, GandtWarning):
+                others(message, category, *rest, **more)
+            elif str(message) not in seen:
+                seen.add(str(message))
+                note(f"gandt: {message}")
+
+        warnings.showwarning = show
+        warnings.simplefilter("always", GandtWarning)
+        yield
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         print(__version__)
@@ -117,6 +158,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    ctx: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -138,6 +180,7 @@ def _root(
     """
     from gandt import storage
 
+    ctx.with_resource(_told())
     storage.use(storage.Access(profile, region, s3_endpoint, requester_pays, kms_key))
 
 

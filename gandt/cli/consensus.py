@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gandt.cli import Json, app, note, show_json, show_table
+from gandt.cli import Json, apart, app, note, show_json, show_table
 from gandt.cli.workers import commands as workers_commands
 
 Answers = Annotated[str, typer.Argument(help="Answers table (.parquet, .csv, .jsonl; local or s3://).")]
@@ -32,33 +32,36 @@ def _consolidate(
     none: str | None = None,
     **options: Any,
 ) -> Any:
-    import warnings
     from functools import partial
 
     from gandt.consensus import consolidate, consolidate_sets
     from gandt.consensus.table import read_answers_table
-    from gandt.tables import read_table
+    from gandt.names import item_labels, matched
+    from gandt.tables import GOLD, ITEMS, PREDICTIONS, WORKERS, read_table
 
-    known = read_table(gold, required=["item", "label"]) if gold else None
-    asked = read_table(items, required=["item"]) if items else None
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        truth: dict[Any, Any] = {}
-        if known is not None:
-            truth = (
-                known.groupby("item")["label"].agg(list).to_dict() if several else dict(known[["item", "label"]].values)
-            )
-        function: Any = partial(consolidate_sets, none=none) if several else consolidate
-        result = function(
-            read_answers_table(answers),
-            gold=truth or None,
-            items=list(asked["item"]) if asked is not None else None,
-            previous=read_table(previous) if previous else None,
-            classifier=read_table(classifier) if classifier else None,
-            **options,
-        )
-    for warning in caught:
-        note(f"gandt: {warning.message}")
+    table = read_answers_table(answers)
+    asked = list(read_table(items, ITEMS)["item"]) if items else None
+    among = set(table["item"].dropna())
+    if items and asked:
+        matched(asked, among, what=items, among=f"the items of {answers}", some=False)
+        among |= set(asked)
+    truth: dict[Any, Any] = {}
+    if gold:
+        known = read_table(gold, GOLD).dropna(subset=["label"])
+        truth |= known.groupby("item")["label"].agg(list).to_dict() if several else item_labels(known, gold)
+        matched(list(truth), among, what=gold, among=f"the items of {answers}")
+    told = read_table(classifier, PREDICTIONS) if classifier else None
+    if classifier and told is not None:
+        told["item"] = matched(list(told["item"]), among, what=classifier, among=f"the items of {answers}", some=False)
+    function: Any = partial(consolidate_sets, none=none) if several else consolidate
+    result = function(
+        table,
+        gold=truth or None,
+        items=asked,
+        previous=read_table(previous, WORKERS) if previous else None,
+        classifier=told,
+        **options,
+    )
     if len(result.set_aside):
         reasons = result.set_aside["reason"].value_counts()
         note("set aside: " + ", ".join(f"{count} × {reason}" for reason, count in reasons.items()))
@@ -129,6 +132,7 @@ def consensus(
         "several": several,
         "none": none,
     }
+    apart([out, workers, by_class, ask_next], [answers, gold, items, previous, classifier])
     left_out = list(exclude or ())
     result = _consolidate(answers, gold, items, exclude=left_out, **options)
     if exclude_below is not None:
@@ -194,6 +198,7 @@ def workers(
     from gandt.consensus.table import read_answers_table
     from gandt.tables import write_table
 
+    apart([out, html], [answers, gold, previous])
     result = _consolidate(answers, gold, method=method, categories=category, exclude=exclude or (), previous=previous)
     _say_alike(result)
     if html:
@@ -254,9 +259,9 @@ def plan(
     from gandt import storage
     from gandt.cost import GROUND_TRUTH, read_prices
     from gandt.cost import plan as foretell
-    from gandt.tables import read_table
+    from gandt.tables import ITEMS, read_table
 
-    count = int(items) if items.isdigit() else len(read_table(items))
+    count = int(items) if items.isdigit() else read_table(items, ITEMS)["item"].nunique()
     result = foretell(
         count,
         per_page=per_page,

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gandt.cli import Json, app, note, show_json, show_table
+from gandt.cli import Json, apart, app, note, show_json, show_table
 
 Store = Annotated[str, typer.Argument(help="The folder of an embedding store.")]
 Out = Annotated[str | None, typer.Option(help="Write the table here (.parquet, .csv or .jsonl).")]
@@ -151,6 +151,7 @@ def filter_command(
     from gandt.errors import InputError
     from gandt.tables import write_table
 
+    apart([out], seeds)
     opened = EmbeddingStore.open(store)
     options: dict[str, Any] = {"rule": rule, "recall": recall, "keep": keep, "explore": explore, "seed": seed}
     options["other"] = other
@@ -189,13 +190,14 @@ def recall_command(
     Example: gandt recall candidates.parquet labels.parquet --wanted cat --wanted dog
     """
     from gandt.candidates import estimate_recall
-    from gandt.tables import read_table
+    from gandt.names import item_labels, matched
+    from gandt.tables import CANDIDATES, LABELS, read_table
 
-    table = read_table(labels, required=["item", "label"]).dropna(subset=["item", "label"])
-    by_item = dict(zip(table["item"].astype(str), table["label"].astype(str), strict=True))
-    found = estimate_recall(
-        read_table(candidates, required=["item", "decision"]), by_item, wanted, confidence=confidence
-    )
+    known = item_labels(read_table(labels, LABELS), labels)
+    table = read_table(candidates, CANDIDATES)
+    names = matched(list(known), set(table["item"]), what=labels, among=f"the items of {candidates}")
+    by_item = dict(zip(names, known.values(), strict=True))
+    found = estimate_recall(table, by_item, wanted, confidence=confidence)
     if json_:
         show_json(vars(found))
     else:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gandt.cli import Json, group, note, show_json, show_table
+from gandt.cli import Json, apart, group, note, show_json, show_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,8 +54,9 @@ def build(
     from gandt.errors import InputError
     from gandt.manifest import build_manifest, build_pairs, extra_of, items_of, pairs_of
     from gandt.manifest import upload as send
-    from gandt.tables import read_table, write_table
+    from gandt.tables import GOLD, read_table, write_table
 
+    apart([out, gold_record], [source, gold])
     shared = {}
     for pair in set_ or []:
         key, mark, value = pair.partition("=")
@@ -74,7 +75,7 @@ def build(
         asked = pd.DataFrame({"item": items_of(source)})
         known = asked.head(0).assign(label="")
         if gold is not None:
-            known = read_table(gold, required=["item", "label"])[["item", "label"]].astype(str)
+            known = read_table(gold, GOLD).dropna(subset=["label"])[["item", "label"]]
     extra = extra_of(source, carry) if carry else {}
     if upload is not None:
         images = [item for table in (asked, known) for name in shown for item in table[name]]
@@ -233,6 +234,7 @@ def filter_(
     """
     from gandt.manifest import Manifest, combine, read_lines
 
+    apart([out], [manifest])
     lines = read_lines(manifest)
     kept = list(
         combine.filter_lines(
@@ -263,6 +265,7 @@ def split(
 
     if (attribute is None) == (share is None):
         raise InputError("give either --attribute, to split by confidence, or --share, to split at random")
+    apart([first, second], [manifest])
     lines = read_lines(manifest)
     if attribute is not None:
         parts = combine.split_lines(lines, attribute, min_confidence)
@@ -291,6 +294,7 @@ def chain(
     """
     from gandt.manifest import Manifest, combine, read_lines
 
+    apart([out], [manifest])
     lines = combine.chain_lines(
         read_lines(manifest), attribute, min_confidence=min_confidence, new_attribute=new_attribute
     )
@@ -312,6 +316,7 @@ def join(
     """
     from gandt.manifest import Manifest, combine, read_lines
 
+    apart([out], manifests)
     lines = combine.join_lines(*(read_lines(uri) for uri in manifests))
     Manifest(lines).write(out)
     _tell(json_, {"manifest": out, "lines": len(lines)})
@@ -334,6 +339,7 @@ def merge(
     from gandt.manifest import Manifest, combine, read_lines
     from gandt.tables import write_table
 
+    apart([out, conflicts], manifests)
     lines, differ = combine.merge_lines(
         [read_lines(uri) for uri in manifests], attributes=attribute, into=into, prefer=prefer
     )

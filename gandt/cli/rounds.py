@@ -97,9 +97,9 @@ def export_command(
     """
     from gandt.manifest.labels import read_labels
     from gandt.rounds.export import export
-    from gandt.tables import read_table
+    from gandt.tables import LABELS, read_table
 
-    table = read_labels(labels) if labels.endswith(".manifest") else read_table(labels, required=["item", "label"])
+    table = read_labels(labels) if labels.endswith(".manifest") else read_table(labels, LABELS)
     options: dict[str, Any] = {"link": link} if form in ("folders", "imagefolder") else {}
     if form == "coco" and store:
         from gandt.embedding import EmbeddingStore

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gandt.cli import Json, app, note, show_json, show_table
+from gandt.cli import Json, apart, app, note, show_json, show_table
 
 Store = Annotated[str, typer.Argument(help="The folder of an embedding store.")]
 Out = Annotated[str | None, typer.Option(help="Write the table here (.parquet, .csv or .jsonl).")]
@@ -46,20 +46,22 @@ def select_command(
     from gandt.candidates import find_duplicates
     from gandt.embedding import EmbeddingStore
     from gandt.errors import InputError
+    from gandt.names import matched
     from gandt.rounds.select import read_known, select, select_answers
-    from gandt.tables import read_table, write_table
+    from gandt.tables import ANSWERS, ITEMS, read_table, write_table
 
+    apart([out], [*(labels or ()), answers, leave_out])
     opened = EmbeddingStore.open(store)
-    unwanted = read_table(leave_out, required=["item"])["item"].astype(str).tolist() if leave_out else []
+    unwanted = opened.names(read_table(leave_out, ITEMS)["item"]) if leave_out else []
+    if leave_out:
+        matched(unwanted, set(opened.items["item"]), what=leave_out, among=f"the items of {store}")
     shared: dict[str, Any] = {"classifier": classifier, "seed": seed, "leave_out": unwanted}
     if answers:
         if labels or strategy != "default" or neighbours:
             raise InputError(
                 "--answers has labels and a ranking of its own; leave out --labels, --strategy and --neighbours"
             )
-        table = select_answers(
-            opened, read_table(answers, required=["item", "worker", "label"]), n, most=most, **shared
-        )
+        table = select_answers(opened, read_table(answers, ANSWERS), n, most=most, **shared)
     else:
         known = read_known(labels, opened) if labels else {}
         near = find_duplicates(opened, threshold=duplicates) if duplicates is not None else None
@@ -90,12 +92,15 @@ def carry_command(
     from gandt.candidates import find_duplicates
     from gandt.candidates.carry import carry_labels, representatives
     from gandt.embedding import EmbeddingStore
-    from gandt.tables import read_table, write_table
+    from gandt.names import matched
+    from gandt.tables import LABELS, read_table, write_table
 
+    apart([out], [labels])
     opened = EmbeddingStore.open(store)
-    table = read_table(labels, required=["item", "label"])
+    table = read_table(labels, LABELS)
+    names = matched(opened.names(table["item"]), set(opened.items["item"]), what=labels, among=f"the items of {store}")
     near = find_duplicates(opened, threshold=duplicates) if duplicates is not None else None
-    carried = carry_labels(table.assign(item=opened.names(table["item"].astype(str))), representatives(opened, near))
+    carried = carry_labels(table.assign(item=names), representatives(opened, near))
     write_table(carried, out)
     facts = {"labels": len(table), "carried over": int((carried["carried_from"] != "").sum()), "out": out}
     if json_:

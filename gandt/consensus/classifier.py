@@ -20,8 +20,8 @@ import pandas as pd
 from scipy import optimize
 
 from gandt.consensus.crowd import Crowd, Floats
-from gandt.consensus.encode import as_text
 from gandt.errors import InputError, extra
+from gandt.names import as_text
 
 _LEAST = 1e-6
 # of the logistic regression, on rows of length 1: 1 learns better from noisy labels, 10 from clean ones; see

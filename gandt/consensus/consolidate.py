@@ -23,7 +23,7 @@ from gandt.consensus.majority import majority
 from gandt.consensus.one_coin import one_coin
 from gandt.consensus.reliability import worker_table
 from gandt.consensus.weighted import weighted
-from gandt.errors import InputError
+from gandt.errors import GandtWarning, InputError
 
 _UNSEEN = ("\0one", "\0two")  # stand-ins for classes, where answers name fewer than two
 
@@ -42,7 +42,7 @@ _DOUBT = 1e-6
 _DEAF = ("majority", "certainty", "weighted", *AGGREGATORS)
 
 
-class ConvergenceWarning(UserWarning):
+class ConvergenceWarning(GandtWarning):
     """A method reached its cap of iterations before its result stood still."""
 
 

@@ -1,6 +1,5 @@
 """From an answers table to integer codes; what can't be used is set aside with a reason, nothing is lost."""
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from scipy import sparse
 
 from gandt.consensus.crowd import Bools, Crowd, Floats, Ints
 from gandt.errors import InputError
+from gandt.names import as_text, clean, spelled_as
 
 # crowd-kit's names of the columns beside ours
 _ALIASES = {"item": ("item", "task"), "worker": ("worker", "performer"), "label": ("label",)}
@@ -56,18 +56,20 @@ def encode(
         When a column is missing, nothing was asked, categories repeat, or a gold label isn't among the categories.
     """
     columns = {name: _column(answers, name) for name in _ALIASES}
-    coded = {name: _codes(answers[column]) for name, column in columns.items()}
+    coded = {name: _codes(answers[column], name != "item") for name, column in columns.items()}
     item, item_names = coded["item"]
     worker, worker_names = coded["worker"]
     label, label_names = coded["label"]
 
-    gold = {as_text(key): as_text(value) for key, value in (gold or {}).items()}
+    known_items = [as_text(key) for key in gold or {}]
+    gold = dict(zip(spelled_as(known_items, item_names), map(_label, (gold or {}).values()), strict=True))
     classes = _classes(list(label_names), categories, gold)
     position = {name: code for code, name in enumerate(classes)}
     label = _translate(label, np.array([position.get(name, -2) for name in label_names], dtype=np.int32))
 
     if items is not None:
-        asked = pd.Index(list(dict.fromkeys(as_text(name) for name in items)), dtype=item_names.dtype)
+        spelled = spelled_as([as_text(name) for name in items], item_names)
+        asked = pd.Index(list(dict.fromkeys(spelled)), dtype=item_names.dtype)
         item_names, found = asked.append(item_names.difference(asked, sort=False)), item_names
         item = _translate(item, item_names.get_indexer(found).astype(np.int32))
     if not len(item_names):
@@ -93,7 +95,7 @@ def encode(
     known = np.full(len(item_names), -1, dtype=np.int32)
     if gold:
         known[:] = [position[gold[name]] if name in gold else -1 for name in item_names]
-    left_out = [as_text(name) for name in exclude]
+    left_out = [_label(name) for name in exclude]
     return Crowd(
         items=item_names,
         workers=names,
@@ -122,26 +124,23 @@ def _column(answers: pd.DataFrame, name: str) -> str:
     raise InputError(f"the answers table lacks the column {name}; it needs item, worker and label, and has {found}")
 
 
-def as_text(value: object) -> str:
-    """Write a name as text: whole floats (integers that shared a column with a gap) lose their '.0'.
+def _label(value: object) -> str:
+    return clean(as_text(value))
 
-    Half a surrogate pair, which no file could hold, becomes its escape.
+
+def _codes(column: "pd.Series[Any]", normal: bool) -> tuple[Ints, "pd.Index[Any]"]:
+    """Codes of a column's values as text (-1 for missing and empty ones) and the texts in order of appearance.
+
+    With ``normal`` texts that differ in blanks around them or in their Unicode form are one.
     """
-    if isinstance(value, (float, np.floating)) and math.isfinite(value) and value == int(value):
-        return str(int(value))
-    text = str(value)
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
-
-
-def _codes(column: "pd.Series[Any]") -> tuple[Ints, "pd.Index[Any]"]:
-    """Codes of a column's values as text (-1 for missing and empty ones) and the texts in order of appearance."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         codes, values = column.cat.codes.to_numpy(), column.cat.categories
     else:
         codes, values = pd.factorize(column)
-    if isinstance(values.dtype, pd.StringDtype) and not (values == "").any():
+    as_it_is = isinstance(values.dtype, pd.StringDtype) and not (values == "").any()
+    if as_it_is and not (normal and any(clean(text) != text for text in values)):
         return codes.astype(np.int32, copy=False), pd.Index(values)
-    texts = [as_text(value) for value in values]
+    texts = [_label(value) if normal else as_text(value) for value in values]
     order: dict[str, int] = {}
     for text in texts:
         if text:
@@ -158,7 +157,7 @@ def _translate(codes: npt.NDArray[Any], table: Ints) -> Ints:
 def _classes(found: Sequence[str], categories: Sequence[str] | None, gold: Mapping[str, str]) -> tuple[str, ...]:
     if categories is None:
         return tuple(sorted({*found, *gold.values()}))
-    classes = tuple(as_text(name) for name in categories)
+    classes = tuple(_label(name) for name in categories)
     if len(set(classes)) < len(classes) or not classes:
         raise InputError(f"the categories must be different and at least one; these are {', '.join(classes) or 'none'}")
     for item, label in gold.items():

@@ -19,8 +19,8 @@ import pandas as pd
 from gandt.consensus.classifier import out_of_sample
 from gandt.consensus.consolidate import Consensus, consolidate
 from gandt.consensus.crowd import Floats
-from gandt.consensus.encode import as_text
 from gandt.errors import InputError, extra
+from gandt.names import as_text
 
 
 def consolidate_with_vectors(

@@ -23,6 +23,7 @@ from gandt.consensus import consolidate
 from gandt.embedding import EmbeddingStore
 from gandt.errors import InputError, ServiceError
 from gandt.manifest import build_manifest, items_of
+from gandt.names import item_labels
 
 STEPS = ("filter", "ask", "create", "consolidate", "report")
 
@@ -335,8 +336,7 @@ class Steps:
     def _gold(self, run: Round) -> dict[str, str]:
         if not run.gold:
             return {}
-        table = tables.read_table(run.gold, required=["item", "label"], s3=self.s3)
-        return dict(zip(table["item"].astype(str), table["label"].astype(str), strict=True))
+        return item_labels(tables.read_table(run.gold, tables.GOLD, s3=self.s3), run.gold)
 
     def _items(self, run: Round, number: int) -> list[str]:
         return items_of(self.place(run, f"round-{number}", "job.manifest"), s3=self.s3)

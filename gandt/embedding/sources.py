@@ -25,7 +25,6 @@ from gandt.images import EXTENSIONS, BadImageError
 
 MAX_BYTES = 256 * 2**20
 COLUMNS = ("item", "uri", "source-ref", "s3_uri", "path", "image", "image_path", "file", "filename", "url")
-_TABLES = (".csv", ".parquet", ".pq", ".jsonl", ".ndjson")
 _BUCKETS = 4096
 
 
@@ -94,7 +93,7 @@ def _listed(source: str, column: str | None, s3: Any) -> Iterator[Listed]:
     if extension == ".tar":
         for shard in _expanded(source, s3):
             yield from _tar(shard, s3)
-    elif extension in (*_TABLES, ".txt", ".lst", ".manifest"):
+    elif extension in (*tables.FORMATS, ".txt", ".lst", ".manifest"):
         yield from _named(source, extension, column, s3)
     elif storage.is_s3(source):
         yield from _s3_prefix(source, s3)

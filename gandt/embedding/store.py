@@ -24,6 +24,7 @@ import pandas as pd
 from gandt import storage
 from gandt.embedding.vectors import Array, Vectors
 from gandt.errors import InputError
+from gandt.names import spelled_as
 
 FORMAT = 1
 EMBEDDED, SET_ASIDE = "embedded", "set aside"
@@ -150,10 +151,14 @@ class EmbeddingStore:
         return f"gandt embed SOURCE {self.path}{options}"
 
     def names(self, items: Iterable[str]) -> list[str]:
-        """Return items as the store names them: a relative local path becomes the absolute one, the rest stays."""
+        """Return items as the store names them: by absolute paths, and in its Unicode form; strangers stay."""
         given = list(items)
-        known = set(self.items["item"][self.items["item"].isin(given)])
-        return [item if item in known or storage.is_s3(item) else str(Path(item).absolute()) for item in given]
+        if self.items["item"].isin(given).sum() == len(set(given)):
+            return given
+        known = frozenset(self.items["item"])
+        spelled = spelled_as(given, known)
+        whole = [item if item in known or storage.is_s3(item) else str(Path(item).absolute()) for item in spelled]
+        return spelled_as(whole, known)
 
     def rows(self, items: Sequence[str]) -> Array:
         """Return the row of each item's vector.

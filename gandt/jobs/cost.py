@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import pandas as pd
-
 from gandt import cost, storage, tables
 from gandt.answers import read_output
 from gandt.consensus import consolidate
 from gandt.errors import InputError
 from gandt.jobs.client import describe
+from gandt.names import item_labels, matched
 
 
 def job_cost(
@@ -63,10 +62,16 @@ def job_cost(
     if not len(read.answers):
         raise InputError(f"labeling job {job} has no answers yet; ask again when workers have submitted some")
     if labels is not None:
-        made = tables.read_table(labels, required=["item", "status"], s3=s3)
+        made = tables.read_table(labels, tables.LABELS, required=["status"], s3=s3)
     else:
-        known = tables.read_table(gold, required=["item", "label"], s3=s3) if gold else pd.DataFrame()
-        truth = dict(zip(known["item"], known["label"], strict=True)) if len(known) else None
+        items = list(dict.fromkeys(read.items["item"]))
+        truth = _truth(gold, items, s3) if gold else None
         answers = read.answers.drop_duplicates(["item", "worker"])  # of several labels by one worker the first
-        made = consolidate(answers, items=list(dict.fromkeys(read.items["item"])), gold=truth, target=target).labels
+        made = consolidate(answers, items=items, gold=truth, target=target).labels
     return {"job": job, "status": status, **cost.actual(made, read.answers, prices, plan)}
+
+
+def _truth(gold: str, items: list[str], s3: Any) -> dict[str, str]:
+    known = item_labels(tables.read_table(gold, tables.GOLD, s3=s3), gold)
+    names = matched(list(known), set(items), what=gold, among="the job's items")
+    return dict(zip(names, known.values(), strict=True))

@@ -13,8 +13,6 @@ from gandt.errors import InputError
 from gandt.images import EXTENSIONS
 from gandt.manifest.lines import line_items, read_lines
 
-_TABLES = (*tables.FORMATS, ".pq", ".ndjson")
-
 
 def items_of(source: str, *, s3: Any = None) -> list[str]:
     """Return the items that ``source`` names, in its order, each once.
@@ -38,8 +36,8 @@ def items_of(source: str, *, s3: Any = None) -> list[str]:
         items = [line.strip() for line in storage.read_text(source, s3=s3).splitlines() if line.strip()]
     elif suffix in (".manifest", ".json"):
         items = [item for line in read_lines(source, s3=s3) for item in line_items(line)]
-    elif suffix in _TABLES:
-        items = _from_table(tables.read_table(source, required=["item"], s3=s3))
+    elif suffix in tables.FORMATS:
+        items = _from_table(tables.read_table(source, tables.ITEMS, s3=s3))
     elif storage.is_s3(source):
         items = _images(source.rstrip("/") + "/", s3)
     elif (Path(source) / "store.json").is_file():
@@ -77,7 +75,7 @@ def extra_of(source: str, columns: Sequence[str], *, s3: Any = None) -> dict[str
     StorageError
         When it can't be read.
     """
-    table = tables.read_table(source, required=["item", *columns], s3=s3)
+    table = tables.read_table(source, tables.ITEMS, required=columns, s3=s3)
     rows = json.loads(table[list(columns)].to_json(orient="records"))
     return {
         str(item): {name: value for name, value in row.items() if value is not None}

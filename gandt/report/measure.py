@@ -129,12 +129,10 @@ class RunFiles:
         return cls(
             folder=folder,
             run=json.loads(storage.read_text(marker)),
-            candidates=_numbers(candidates, [name for name in map(str, candidates) if name.startswith("score")]),
-            answers=_numbers(answers, ["seconds"]),
-            labels=_numbers(labels, ["confidence", "votes", "workers"]),
-            workers=_numbers(
-                workers, ["answers", "reliability", "reliability_low", "reliability_high", "gold_answers", "gold_right"]
-            ),
+            candidates=candidates,
+            answers=answers,
+            labels=labels,
+            workers=workers,
             gold=gold,
             truth=tables.read_table(truth) if Path(truth).is_file() else None,
         )
@@ -196,7 +194,3 @@ def _recall(files: RunFiles, wanted: set[str]) -> Recall | None:
 
 def _accuracy(judged: pd.DataFrame) -> Share:
     return Share.of(int(judged["right"].sum()), len(judged))
-
-
-def _numbers(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    return table.assign(**{name: pd.to_numeric(table[name]) for name in columns if name in table})

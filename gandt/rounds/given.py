@@ -1,6 +1,7 @@
 """Vectors that the user brings, of anything: rows of a table, sounds, texts. They become an embedding store."""
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from gandt import storage
 from gandt.embedding import EmbeddingStore
 from gandt.embedding.store import EMBEDDED, Record
 from gandt.embedding.writer import Writer
-from gandt.errors import InputError, extra
+from gandt.errors import GandtWarning, InputError, extra
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -90,10 +91,10 @@ def read_vectors(uri: str, *, item: str = "item", skip: Sequence[str] = (), s3: 
     InputError
         When the file holds no vectors.
     """
-    from gandt.tables import read_table
+    from gandt.tables import ITEMS, Schema, read_table
 
     if uri.endswith(".npy"):
-        names = read_table(uri.removesuffix(".npy") + ".items.csv", required=["item"], s3=s3)["item"].tolist()
+        names = read_table(uri.removesuffix(".npy") + ".items.csv", ITEMS, s3=s3)["item"].tolist()
         import io
 
         try:
@@ -101,7 +102,10 @@ def read_vectors(uri: str, *, item: str = "item", skip: Sequence[str] = (), s3: 
         except ValueError as error:
             raise InputError(f"{uri} isn't a readable .npy file: {error}") from error
         return names, np.asarray(rows, np.float32)
-    table = read_table(uri, s3=s3)
+    table = read_table(uri, Schema("vectors", (), features=True, texts=(item, *skip)), s3=s3)
+    if item in table.columns and table[item].isna().any():
+        row = int(table[item].isna().to_numpy().argmax()) + 1
+        raise InputError(f"row {row} of {uri} has no {item}; fill it in, or name another column with --item")
     names = table[item].astype(str).tolist() if item in table.columns else [f"row {row}" for row in range(len(table))]
     return names, table_vectors(table.drop(columns=[name for name in (item, *skip) if name in table.columns]))
 
@@ -112,6 +116,11 @@ def table_vectors(table: pd.DataFrame) -> Array:
     Numbers are standardised, their gaps filled by the median; a column of words becomes a 0/1 column per word (the
     commonest 30). Text that is different in every row tells nothing this way: embed it yourself and bring the vectors.
 
+    Parameters
+    ----------
+    table : DataFrame
+        Features only.
+
     Returns
     -------
     float32 array, shape (rows, dim)
@@ -119,7 +128,7 @@ def table_vectors(table: pd.DataFrame) -> Array:
     Raises
     ------
     InputError
-        When no column is left that can be used.
+        When no column is left that can be used, or a column of numbers has a cell that is none.
     MissingExtraError
         When scikit-learn isn't installed.
     """
@@ -128,15 +137,20 @@ def table_vectors(table: pd.DataFrame) -> Array:
         from sklearn.impute import SimpleImputer
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import OneHotEncoder, StandardScaler
-    columns = {str(name): pd.to_numeric(table[name], errors="coerce") for name in table.columns}
-    numeric = [name for name, values in columns.items() if (values.notna() == table[name].notna()).all()]
-    numeric = [name for name in numeric if columns[name].notna().any()]
-    words = [str(name) for name in table.columns if name not in numeric and table[name].nunique() <= len(table) / 2]
+    columns = {str(name): _numbers(table[name]) for name in table.columns}
+    numeric = [name for name, values in columns.items() if values is not None and not np.isnan(values).all()]
+    words = [name for name, values in columns.items() if values is None and table[name].nunique() <= len(table) / 2]
+    left = [name for name in columns if name not in numeric and name not in words]
+    if left and (numeric or words):
+        told = f"{', '.join(left[:5])}{', …' if len(left) > 5 else ''}"
+        warnings.warn(
+            f"left out, since they are empty or different text in nearly every row: {told}", GandtWarning, stacklevel=2
+        )
     if not len(table) or not (numeric or words):
         raise InputError("the table has no column of numbers or of repeating words; name its columns, or bring vectors")
     frame = pd.DataFrame(
         {
-            **{name: columns[name].astype(float) for name in numeric},
+            **{name: columns[name] for name in numeric},
             **{name: table[name].fillna("").astype(str) for name in words},
         }
     )
@@ -147,3 +161,17 @@ def table_vectors(table: pd.DataFrame) -> Array:
         ]
     )
     return np.asarray(transform.fit_transform(frame), np.float32)
+
+
+def _numbers(column: "pd.Series[Any]") -> Array | None:
+    """Return a column as float64, or None where it is one of words."""
+    from gandt.tables import parse_numbers, refusal
+
+    numbers: Array = parse_numbers(column)
+    bad = np.flatnonzero(np.isinf(numbers))
+    if not len(bad):
+        return numbers
+    if np.isfinite(numbers).sum() > len(bad):  # a column of numbers with something else in it
+        row = int(bad[0])
+        raise refusal("the table", str(column.name), row, column.iloc[row], "is no number")
+    return None

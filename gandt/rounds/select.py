@@ -14,9 +14,10 @@ from gandt.candidates.strategies import Strategy, choose
 from gandt.candidates.uncertainty import margin
 from gandt.embedding import EmbeddingStore
 from gandt.errors import InputError
+from gandt.names import spelled_as
 from gandt.progress import Meter
 from gandt.rounds.head import Model, learn
-from gandt.tables import read_table
+from gandt.tables import FORMATS, LABELS, read_table
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -240,10 +241,11 @@ def read_known(sources: Sequence[str], store: EmbeddingStore, *, s3: Any = None)
     known = set(store.items["item"])
     for source in sources:
         pairs: list[tuple[str, str]] | None = None
-        if source.lower().endswith((".csv", ".parquet", ".jsonl")):
+        if source.lower().endswith(FORMATS):
             table = read_table(source, s3=s3)
             if {"item", "label"} <= set(table.columns):
-                rows = table.dropna(subset=["item", "label"]).astype({"item": str, "label": str})
+                rows = read_table(source, LABELS, s3=s3).dropna(subset=["label"])
+                rows["item"] = spelled_as(rows["item"], known)
                 pairs = list(zip(rows["item"], rows["label"], strict=True))
                 strangers = rows.loc[~rows["item"].isin(known), "item"]
                 if len(strangers) and store.description["model"] == "given":

@@ -13,6 +13,7 @@ import pandas as pd
 from gandt import tables
 from gandt.candidates.clusters.labels import clean
 from gandt.errors import InputError
+from gandt.names import spelled_as
 
 _PRIOR = 4  # checks that the share over all names counts as, beside a name's own
 
@@ -52,10 +53,10 @@ def read_checks(uri: str, labels: pd.DataFrame) -> dict[str, str]:
     InputError
         When the table names an item that isn't in the pool, gives one item two labels, or no label at all.
     """
-    table = tables.read_table(uri, required=["item", "label"]).dropna(subset=["item", "label"])
+    table = tables.read_table(uri, tables.GOLD).dropna(subset=["label"])
     found: dict[str, str] = {}
     pool = set(labels["item"])
-    for item, label in zip(table["item"].astype(str), table["label"].astype(str), strict=True):
+    for item, label in zip(spelled_as(table["item"], pool), table["label"].astype(str), strict=True):
         if item not in pool:
             raise InputError(f"{uri} checks {item}, which is none of the clusters' items; give the labels of this pool")
         if found.setdefault(item, clean(label)) != clean(label):

@@ -28,6 +28,7 @@ PARTS = 5_000
 NOISE = -1
 _MANY = 1_000_000
 _JUDGED = 2_000  # points that silhouettes are taken from
+_FILES = tables.Schema("clusters", (), features=True)  # this module's own
 
 
 @dataclass(frozen=True)
@@ -122,11 +123,12 @@ class Clustering:
         """
         facts = json.loads(storage.read_text(storage.join(folder, "clusters.json")))
         try:
-            pool = tables.read_table(storage.join(folder, "pool.parquet"), required=["item", "row", "point"])
-            cuts = tables.read_table(storage.join(folder, "cuts.parquet"), required=["leaf"])
+            pool = tables.read_table(storage.join(folder, "pool.parquet"), _FILES, required=["item", "row", "point"])
+            pool = pool.astype({"row": "int64", "point": "int64"})
+            cuts = tables.read_table(storage.join(folder, "cuts.parquet"), _FILES, required=["leaf"])
             tree = None
             if facts["method"] == "ward":
-                tree = Tree(tables.read_table(storage.join(folder, "tree.parquet")).to_numpy(np.float64))
+                tree = Tree(tables.read_table(storage.join(folder, "tree.parquet"), _FILES).to_numpy(np.float64))
             ks = tuple(int(k) for k in facts.pop("ks"))
             given = {} if tree is not None else {k: cuts[f"k={k}"].to_numpy(np.int64) for k in ks}
             silhouettes = {int(k): float(value) for k, value in facts.pop("silhouettes").items()}

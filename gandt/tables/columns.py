@@ -1,0 +1,274 @@
+"""What the columns of gandt's tables hold, and which columns make which table.
+
+A column means the same in every table: ``confidence`` is a share wherever it stands. Columns that aren't listed here
+are text. Text is trimmed and normalised (:func:`gandt.names.clean`), and an empty one is a gap; names of items are
+trimmed only, since a file system may tell apart what Unicode takes for the same.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gandt.errors import GandtWarning, InputError
+from gandt.names import as_text, clean
+from gandt.tables.delimited import NUMBER
+
+_ITEM_NAMES = ("item", "image", "carried_from", "left", "right", "source-ref", "uri")
+_TIMES = ("accepted_at", "submitted_at")
+_SHARES = ("confidence", "probability", "reliability", "reliability_low", "reliability_high")
+_COUNTS = ("votes", "workers", "answers", "gold_answers", "gold_right")
+_NUMBERS = ("seconds", "score", "similarity", "uncertainty", "rank", "round")
+_NUMBER_PREFIXES = {"score_": "number", "probability_": "share"}  # of a label each
+_ALIASES = {"task": "item", "performer": "worker"}  # crowd-kit's
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A kind of table.
+
+    Attributes
+    ----------
+    name : str
+        In the plural, for messages.
+    needs : tuple of str
+        Columns that must be there.
+    filled : tuple of str
+        Of those, the columns that have no gap.
+    refuses : tuple of str
+        Columns by which a table is known to be another kind; see :func:`kind`.
+    features : bool
+        Whether all columns but ``texts`` are numbers, where the whole column is, whatever their names.
+    texts : tuple of str
+        With ``features``: the columns that are text.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    filled: tuple[str, ...] = ()
+    refuses: tuple[str, ...] = ()
+    features: bool = False
+    texts: tuple[str, ...] = ("item",)
+
+
+# answers without an item, a worker or a label are set aside by the consensus, which counts them
+ANSWERS = Schema("answers", ("item", "worker", "label"), refuses=("workers",))
+LABELS = Schema("labels", ("item", "label"), ("item",), refuses=("answers", "candidates"))
+GOLD = Schema("known labels", ("item", "label"), ("item",), refuses=("answers", "candidates"))
+ITEMS = Schema("items", ("item",), ("item",))
+CANDIDATES = Schema("candidates", ("item", "decision"), ("item", "decision"))
+WORKERS = Schema("workers", ("worker", "reliability", "reliability_low", "reliability_high"), ("worker",))
+PREDICTIONS = Schema("predictions", ("item",), ("item",), refuses=("answers", "candidates"), features=True)
+
+_KNOWN_BY = (
+    ("candidates", {"item", "decision"}),
+    ("workers", {"worker", "reliability"}),
+    ("answers", {"item", "worker", "label"}),
+    ("labels", {"item", "label"}),
+    ("items", {"item"}),
+)
+
+
+def kind(columns: Sequence[str]) -> str | None:
+    """Say what a table is by its columns: candidates, workers, answers, labels, items, or None for none of these."""
+    names = {_ALIASES.get(name, name) for name in columns}
+    return next((name for name, needed in _KNOWN_BY if needed <= names), None)
+
+
+def typed(
+    columns: dict[str, Any], uri: str, schema: Schema | None, *, required: Sequence[str] = (), decimal: str = "."
+) -> pd.DataFrame:
+    """Check columns and turn each into its type.
+
+    Parameters
+    ----------
+    columns : dict of str to pyarrow.ChunkedArray or list
+        As the file has them.
+    uri : str
+        For messages.
+    schema : Schema, optional
+    required : sequence of str
+    decimal : str
+        The decimal sign of numbers that are text.
+
+    Raises
+    ------
+    InputError
+        See :func:`gandt.tables.read_table`.
+    """
+    if schema is ANSWERS:
+        renamed = {alias: name for alias, name in _ALIASES.items() if name not in columns}
+        columns = {renamed.get(name, name): column for name, column in columns.items()}
+    missing = [name for name in (*(schema.needs if schema else ()), *required) if name not in columns]
+    if missing:
+        has = ", ".join(columns) or "none"
+        raise InputError(f"{uri} lacks the column{'s'[: len(missing) > 1]} {', '.join(missing)}; it has {has}")
+    found = kind(list(columns))
+    if schema and found in schema.refuses:
+        mark = {"candidates": "decision", "answers": "worker", "workers": "reliability"}[str(found)]
+        raise InputError(
+            f"{uri} is a table of {found} (it has the column {mark}), not of {schema.name}; give one of {schema.name}"
+        )
+    changed: dict[str, str] = {}
+    read: dict[str, Any] = {}
+    for name, column in columns.items():
+        holds = _holds(name, schema)
+        if holds in ("text", "item"):
+            read[name] = _text(column, name, holds == "text", changed)
+        elif holds == "time":
+            read[name] = _times(column, name, uri)
+        else:
+            read[name] = _numbers(column, name, uri, holds, decimal)
+    table = pd.DataFrame(read)
+    for name in schema.filled if schema else ():
+        gaps = np.flatnonzero(table[name].isna())
+        if len(gaps):
+            raise InputError(f"row {gaps[0] + 1} of {uri} has no {name}; fill it in, or remove the row")
+    for name, example in changed.items():
+        warnings.warn(f"{uri}: the column {name} was read without blanks around its texts and in one Unicode form "
+                      f"(such as {example!r})", GandtWarning, stacklevel=3)  # fmt: skip
+    return table
+
+
+def _holds(name: str, schema: Schema | None) -> str:
+    if schema and schema.features:
+        return "item" if name in schema.texts else "feature"
+    for names, holds in ((_ITEM_NAMES, "item"), (_TIMES, "time"), (_SHARES, "share"), (_COUNTS, "count")):
+        if name in names:
+            return holds
+    prefix = next((prefix for prefix in _NUMBER_PREFIXES if name.startswith(prefix)), None)
+    if name in _NUMBERS or prefix:
+        return _NUMBER_PREFIXES[prefix] if prefix else "number"
+    return "text"
+
+
+# ---------------------------------------------------------------- text
+
+
+def _cell(value: Any) -> str | None:
+    gap = value is None or value is pd.NA or (isinstance(value, float) and value != value)
+    return None if gap else as_text(value)
+
+
+def _text(column: Any, name: str, normal: bool, changed: dict[str, str]) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if isinstance(column, list):
+        column = pa.chunked_array([pa.array([_cell(value) for value in column], pa.string())])
+    if pa.types.is_dictionary(column.type):
+        return _coded_text(column, name, normal, changed)
+    kind_ = column.type
+    if pa.types.is_integer(kind_):
+        column = column.cast(pa.string())
+    elif not (pa.types.is_string(kind_) or pa.types.is_large_string(kind_) or pa.types.is_string_view(kind_)):
+        column = pa.chunked_array([pa.array([_cell(value) for value in column.to_pylist()], pa.string())])
+    column = column.cast(pa.string())
+    cleaned = pc.utf8_trim_whitespace(column)
+    if normal and not pc.all(pc.string_is_ascii(cleaned)).as_py():
+        cleaned = pc.utf8_normalize(cleaned, "NFC")
+    other = pc.fill_null(pc.not_equal(column, cleaned), False)
+    if pc.any(other).as_py():
+        changed[name] = column.filter(other)[0].as_py()
+    empty = pc.fill_null(pc.equal(cleaned, ""), False)
+    if pc.any(empty).as_py():
+        cleaned = pc.if_else(empty, pa.scalar(None, pa.string()), cleaned)
+    return cleaned.to_pandas().astype("str")
+
+
+def _coded_text(column: Any, name: str, normal: bool, changed: dict[str, str]) -> Any:
+    coded = column.to_pandas()
+    texts = [_cell(value) or "" for value in coded.cat.categories]
+    cleaned = [clean(text) if normal else text.strip() for text in texts]
+    for text, new in zip(texts, cleaned, strict=True):
+        if text != new:
+            changed.setdefault(name, text)
+    kept = list(dict.fromkeys(text for text in cleaned if text))
+    place = {text: code for code, text in enumerate(kept)}
+    codes = np.append(np.array([place.get(text, -1) for text in cleaned], np.int32), np.int32(-1))
+    return pd.Series(pd.Categorical.from_codes(codes[coded.cat.codes], pd.Index(kept, dtype="str")))
+
+
+# ---------------------------------------------------------------- numbers and times
+
+
+def _numbers(column: Any, name: str, uri: str, holds: str, decimal: str) -> Any:
+    import pyarrow as pa
+
+    values: Any
+    if isinstance(column, list):
+        values = pd.Series(column, dtype=object)
+    elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_null(column.type):
+        values = column.to_pandas().astype("float64") if pa.types.is_null(column.type) else column.to_pandas()
+    else:
+        values = column.to_pandas().astype(object)
+    numbers = parse_numbers(values, decimal)
+    bad = np.flatnonzero(np.isinf(numbers))
+    if holds == "feature":
+        return _text(column, name, True, {}) if len(bad) else numbers
+    if len(bad):
+        raise refusal(uri, name, int(bad[0]), values.iloc[bad[0]], "is no number")
+    if holds == "number":
+        return _whole(numbers) if name in ("rank", "round") else numbers
+    known = ~np.isnan(numbers)
+    if holds == "share":
+        bad = np.flatnonzero(known & ((numbers < 0) | (numbers > 1)))
+        what = "lies outside 0 to 1"
+    else:
+        bad = np.flatnonzero(known & ((numbers < 0) | (numbers != np.floor(numbers))))
+        what = "is no count"
+    if len(bad):
+        raise refusal(uri, name, int(bad[0]), values.iloc[bad[0]], what)
+    return _whole(numbers) if holds == "count" else numbers
+
+
+def _whole(numbers: Any) -> Any:
+    """Return int64 where there is no gap and all are whole."""
+    whole = not np.isnan(numbers).any() and (numbers == np.floor(numbers)).all()
+    return numbers.astype(np.int64) if whole else numbers
+
+
+def parse_numbers(values: "pd.Series[Any]", decimal: str = ".") -> Any:
+    """Return numbers as float64; gaps (and the texts NaN, in any case) are NaN, what is no finite number is infinite.
+
+    Parameters
+    ----------
+    values : Series
+        Numbers or texts.
+    decimal : str
+        With "," the text ``0,97`` is a number, beside ``0.97``.
+    """
+    if values.dtype.kind in "iuf":
+        return values.to_numpy(np.float64)
+    texts = values.map(_cell).astype("str").str.strip()
+    texts = texts.where(~texts.str.lower().isin(["nan", ""]))
+    if decimal == ",":
+        texts = texts.str.replace(r"^([+-]?\d+),(\d+)((?:[eE][+-]?\d+)?)$", r"\1.\2\3", regex=True)
+    is_bool = values.map(lambda value: isinstance(value, (bool, np.bool_))).to_numpy(bool)
+    right = texts.str.match(NUMBER, na=False).to_numpy(bool) & ~is_bool
+    numbers = np.where(texts.isna().to_numpy(bool), np.nan, np.inf)
+    numbers[right] = [float(text) for text in texts[right]]
+    return numbers
+
+
+def _times(column: Any, name: str, uri: str) -> Any:
+    values = pd.Series(column, dtype=object) if isinstance(column, list) else column.to_pandas()
+    if values.dtype.kind != "M" and not isinstance(values.dtype, pd.DatetimeTZDtype):
+        texts = values.map(_cell).astype("str").str.strip()
+        texts = texts.where(~texts.str.lower().isin(["nat", ""]))
+        moments = pd.to_datetime(texts.astype(object), utc=True, format="ISO8601", errors="coerce")
+        bad = np.flatnonzero(texts.notna() & moments.isna())
+        if len(bad):
+            raise refusal(uri, name, int(bad[0]), texts.iloc[bad[0]], "is no time of ISO 8601")
+        values = moments
+    return pd.to_datetime(values, utc=True).astype("datetime64[ns, UTC]")
+
+
+def refusal(uri: str, column: str, row: int, value: Any, what: str) -> InputError:
+    """Return the error for a cell that its column can't hold; ``row`` counts from 0."""
+    told = repr(value)[:60]
+    mend = "; write 0.7 for 70 %, with a point" if "%" in told or "," in told else "; mend it, or leave it empty"
+    return InputError(f"row {row + 1} of {uri}, column {column}: {told} {what}{mend}")
