@@ -102,6 +102,8 @@ def typed(
     if schema is ANSWERS:
         renamed = {alias: name for alias, name in _ALIASES.items() if name not in columns}
         columns = {renamed.get(name, name): column for name, column in columns.items()}
+    if not columns and uri.endswith((".jsonl", ".ndjson")):  # no row, so no key of one
+        columns = {name: [] for name in (*(schema.needs if schema else ()), *required)}
     missing = [name for name in (*(schema.needs if schema else ()), *required) if name not in columns]
     if missing:
         has = ", ".join(columns) or "none"
@@ -264,7 +266,12 @@ def _times(column: Any, name: str, uri: str) -> Any:
         if len(bad):
             raise refusal(uri, name, int(bad[0]), texts.iloc[bad[0]], "is no time of ISO 8601")
         values = moments
-    return pd.to_datetime(values, utc=True).astype("datetime64[ns, UTC]")
+    moments = pd.to_datetime(values, utc=True)
+    first, last = pd.Timestamp.min.ceil("s"), pd.Timestamp.max.floor("s")
+    bad = np.flatnonzero((moments < first.tz_localize("UTC")) | (moments > last.tz_localize("UTC")))
+    if len(bad):
+        raise refusal(uri, name, int(bad[0]), str(moments.iloc[bad[0]]), f"lies outside {first.year} to {last.year}")
+    return moments.astype("datetime64[ns, UTC]")
 
 
 def refusal(uri: str, column: str, row: int, value: Any, what: str) -> InputError:
