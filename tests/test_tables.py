@@ -20,10 +20,9 @@ from gandt.tables import ANSWERS, CANDIDATES, GOLD, ITEMS, LABELS, WORKERS, Sche
 FORMS = ("csv", "tsv", "parquet", "jsonl")
 # what spreadsheets, shells and parsers trip over, beside any text
 TEXTS = st.one_of(
-    st.sampled_from(
-        ["01", "1e5", "NA", "nan", "true", "-1", "+1", "=1+1", "@x", "-x", "'=x", "''", '"', "a,b;c", "x\ry", "p\nq"]
-        + ["\tq", "p\u2028q", "n\0m", "\ufeffa", "é", "e\u0301", "ש\u202eא", "null", "None", "-", "1,5", "½"]
-    ),
+    st.sampled_from(["01", "1e5", "NA", "nan", "true", "-1", "+1", "=1+1", "@x", "-x", "'=x", "''", '"', "a,b;c"]),
+    st.sampled_from(["é", "e\u0301", "null", "None", "-", "1,5", "½", "ש\u202eא"]),
+    st.sampled_from(["x\ry", "p\nq", "\tq", "p\u2028q", "n\0m", "\ufeffa"]),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
 )
 
@@ -164,7 +163,7 @@ def test_what_a_table_cannot_be_is_refused_by_place(tmp_path: Path, name: str, c
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes("item,label\na,é\n".encode("latin-1"))
-    with pytest.raises(InputError, match="neither UTF-8 nor UTF-16 .line 2, byte 0xe9.; save it as UTF-8"):
+    with pytest.raises(InputError, match=r"neither UTF-8 nor UTF-16 .line 2, byte 0xe9.; save it as UTF-8"):
         read_table(str(tmp_path / "t.csv"), GOLD)
     (tmp_path / "t.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(InputError, match="isn't a readable parquet table"):
@@ -237,12 +236,16 @@ def test_codes_are_read_as_text_is(tmp_path: Path) -> None:
     with pytest.warns(GandtWarning, match="label"):
         plain = read_table(str(tmp_path / "t.csv"), ANSWERS)
     assert list(coded.columns) == list(plain.columns) == ["item", "worker", "label"]
-    assert coded["label"].astype("str").fillna("-").tolist() == plain["label"].fillna("-").tolist() == [
-        "cat",
-        "cat",
-        "=x",
-        "-",
-    ]
+    assert (
+        coded["label"].astype("str").fillna("-").tolist()
+        == plain["label"].fillna("-").tolist()
+        == [
+            "cat",
+            "cat",
+            "=x",
+            "-",
+        ]
+    )
     assert isinstance(coded["label"].dtype, pd.CategoricalDtype)
 
 
@@ -284,7 +287,7 @@ def test_a_join_that_matches_nothing_shows_both_sides() -> None:
 
 def test_two_labels_of_one_item_are_refused() -> None:
     table = pd.DataFrame({"item": ["a", "a", "b"], "label": ["cat", "dog", None]})
-    with pytest.raises(InputError, match="gold.csv gives a two labels, 'cat' and 'dog'"):
+    with pytest.raises(InputError, match=r"gold.csv gives a two labels, 'cat' and 'dog'"):
         item_labels(table, "gold.csv")
     assert item_labels(table.head(1), "gold.csv") == {"a": "cat"}
 

@@ -180,7 +180,11 @@ def select_answers(
         pd.DataFrame(model.out_of_sample, columns=list(model.classes)).assign(item=labels["item"].tolist()),
         pd.DataFrame(predict(model, points, store.rows(items)), columns=list(model.classes)).assign(item=items),
     ]
-    ranked = rank_answers(answers, pd.concat(pieces, ignore_index=True), labels, consensus.workers, most=most)
+    told = pd.concat(pieces, ignore_index=True)
+    given = pd.unique(answers["label"].dropna().astype(str))
+    never = [label for label in given if label not in told.columns]  # said by some, but the label of no item
+    told = told.assign(**dict.fromkeys(never, 0.0))
+    ranked = rank_answers(answers, told, labels, consensus.workers, most=most)
     if len(ranked) < n:
         raise InputError(f"{n:,} answers are wanted and {len(ranked):,} items are left to ask; ask for fewer")
     ranked.insert(0, "rank", np.arange(1, len(ranked) + 1))
