@@ -90,7 +90,7 @@ def wanted(table: pd.DataFrame, human: bool | None = True) -> dict[str, Read]:
     want = {}
     for row in table.to_dict("records"):
         sides = _around(row.get("value"))
-        want[str(row["item"])] = Read([(str(row["label"]), row["confidence"], sides)], row["status"], human)
+        want[str(row["item"])] = Read([(str(row["label"]), _maybe(row["confidence"]), sides)], row["status"], human)
     return want
 
 
@@ -177,11 +177,7 @@ def of_a_classifier(folder: Path, base: str) -> Case:
 
 def of_nobody_knows_whom(folder: Path, base: str) -> Case:
     table = simple(folder, base, method=None, confidence=float("nan"))
-    want = wanted(table, human=None)
-    return Case(
-        table,
-        {item: Read([(read.labels[0][0], None, read.labels[0][2])], read.status, None) for item, read in want.items()},
-    )
+    return Case(table, wanted(table, human=None))
 
 
 def odd_labels(folder: Path, base: str) -> Case:

@@ -14,7 +14,7 @@ from gandt.export.rows import Label, Labelled
 from gandt.export.selection import Selection
 
 # of the endings that gandt reads, those that Ultralytics lists (ultralytics/data/utils.py, IMG_FORMATS)
-_YOLO_ENDINGS = frozenset(f".{name}" for name in ("bmp", "jpeg", "jpg", "png", "tif", "tiff", "webp", "heic"))
+_YOLO_ENDINGS = frozenset(f".{name}" for name in ("bmp", "jpeg", "jpg", "png", "tif", "tiff", "webp"))
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # https://www.w3.org/TR/xml/#charsets
 
 

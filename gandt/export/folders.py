@@ -12,9 +12,13 @@ from gandt.export.classes import Classes
 from gandt.export.files import Names, Sizes, must_be_images, placed, safe, write_folder
 from gandt.export.rows import Labelled
 from gandt.export.selection import Selection
+from gandt.images import EXTENSIONS
 
 #: the table beside the files; Parquet, because whatever reads a CSV makes a number of the label 01
 RECORD = "labels.parquet"
+
+# datasets 5 lists all the others in packaged_modules/imagefolder/imagefolder.py
+_IMAGEFOLDER_ENDINGS = EXTENSIONS - {".avif", ".heic", ".heif"}
 
 
 def record(files: Mapping[str, Labelled]) -> bytes:
@@ -69,7 +73,7 @@ def to_imagefolder(
     status, method, human. Parquet, because it alone keeps a ClassLabel's names, and a text like 01 a text.
     https://huggingface.co/docs/datasets/image_dataset
     """
-    must_be_images(selection.items, "imagefolder")
+    must_be_images(selection.items, "imagefolder", _IMAGEFOLDER_ENDINGS)
     names = classes.ordered("imagefolder")
     one, many = {"names": names, "_type": "ClassLabel"}, {"_type": "List"}
     text, number = ({"dtype": kind, "_type": "Value"} for kind in ("string", "float64"))

@@ -13,7 +13,7 @@ from gandt.errors import InputError
 from gandt.export.classes import Classes
 from gandt.export.files import Sizes, missing
 from gandt.export.rows import Labelled, made_by_people, plain_rows
-from gandt.export.selection import Selection, check_table, of_attribute, of_status, select
+from gandt.export.selection import STATUSES, Selection, check_table, of_attribute, of_status, select
 from gandt.export.shapes import inside
 from gandt.tables import write_table
 
@@ -163,7 +163,8 @@ def export(
     elif skip_missing:
         raise InputError(f"the form {form} copies no images, so none can be missing; leave out --skip-missing")
     if not selection.items:
-        raise InputError(f"nothing is left to export{_said(selection.left_out)}")
+        choose = "; --status chooses" if set(selection.left_out) & {*STATUSES} else ""
+        raise InputError(f"nothing is left to export{_said(selection.left_out)}{choose}")
     known = (
         {}
         if sizes is None

@@ -163,7 +163,8 @@ def _labelled(rows: Iterable[Row], left_out: Counter[str]) -> Iterator[Row]:
     """Yield rows that have a label, or of which it is known that they have none; count the others."""
     for row in rows:
         label = row["label"]
-        if isinstance(label, (str, list, tuple)) and label != "":
+        blank = isinstance(label, str) and not label.strip()
+        if isinstance(label, (str, list, tuple)) and not blank:
             yield row
         elif label is not None and not isinstance(label, (str, list, tuple)):
             raise InputError(f"{row['item']} has the label {label!r}, which is no text; write labels as text")
