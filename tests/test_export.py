@@ -7,25 +7,14 @@ from typing import Any
 
 import pytest
 from exporting import BASE, CASES, READERS, Case, run, same, wanted
-from typer.testing import CliRunner
 
-from gandt.cli import app
-from gandt.cli import rounds as _registered  # noqa: F401
-from gandt.errors import GandtError, InputError, MissingExtraError
+from gandt.errors import InputError, MissingExtraError
 from gandt.export import FORMS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs/exports.md"
 
 #: a case is of a kind that a form can't hold: what the refusal says
 KIND = {"one label": "one", "several labels": "several", "boxes": "box", "polygons": "polygon", "masks": "mask"}
-
-
-def command(*words: str) -> Any:
-    result = CliRunner().invoke(app, list(words))
-    if isinstance(result.exception, GandtError):
-        raise result.exception
-    assert result.exit_code == 0, result.output + repr(result.exception)
-    return result
 
 
 #: what the cells came to that this process has tried, so that the docs' table needn't try them again

@@ -556,7 +556,9 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     tables.write_table(simple(tmp_path / "in", "one", status=["confident", "relabel", "unanswered"]), labels)
     result = command("export", labels, str(tmp_path / "out"), "--as", "folders")
     assert "left out: 1 relabel" in result.stderr and "left out: 1 unanswered" in result.stderr
-    assert "classes are numbered" in result.stderr
+    assert "classes are numbered" not in result.stderr
+    result = command("export", labels, str(tmp_path / "out.manifest"), "--as", "manifest")
+    assert "classes are numbered in the order of the names that occur" in result.stderr
     printed = json.loads(command("export", labels, str(tmp_path / "again"), "--as", "folders", "--json").stdout)
     assert printed["left_out"] == {"relabel": 1, "unanswered": 1}
 

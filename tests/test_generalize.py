@@ -15,6 +15,7 @@ from gandt import tables
 from gandt.cli import app
 from gandt.cli import rounds as _registered  # noqa: F401
 from gandt.errors import GandtError, InputError
+from gandt.manifest.labels import read_labels
 from gandt.rounds.config import read_config
 from gandt.rounds.generalize import choose_threshold, generalize
 from gandt.rounds.given import store_vectors
@@ -79,6 +80,23 @@ def test_the_whole_pool_gets_labels_as_precise_as_wanted_or_none(ran: Any, tmp_p
     assert (strict["method"] == "classifier").sum() <= len(guessed)
     shown = CliRunner().invoke(app, ["generalize", str(folder / "run.yaml"), "--out", out])
     assert "gold items above" in shown.output
+
+
+def test_what_the_classifier_said_is_not_called_human(ran: Any, tmp_path: Path) -> None:
+    folder, _ = ran
+    out, labels = str(tmp_path / "out.manifest"), str(tmp_path / "labels.csv")
+    words = ("generalize", str(folder / "run.yaml"), "--precision", "0.9", "--out")
+    printed = json.loads(command(*words, out, "--as", "manifest", "--json").stdout)
+    command(*words, labels)
+    table = tables.read_table(labels)
+    sure = table[table["status"] == "confident"].set_index("item")
+    back = read_labels(out).set_index("item")
+    assert printed["written"] == len(sure) == len(back)
+    assert sum(printed["left_out"].values()) == len(table) - len(sure)
+    assert (back["human"] == (sure["method"].reindex(back.index) != "classifier")).all()
+    assert not back["human"].all() and back["human"].any()
+    assert (back["label"] == sure["label"].reindex(back.index)).all()
+    assert np.allclose(back["confidence"], sure["confidence"].astype(float).reindex(back.index))
 
 
 def test_a_run_without_rounds_or_gold_has_nothing_to_generalize(ran: Any, tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def export_command(
     """
     from gandt.embedding import EmbeddingStore
     from gandt.errors import InputError
-    from gandt.export import export
+    from gandt.export import FORMS, export
     from gandt.export.classes import read_categories
     from gandt.manifest.labels import class_numbers, read_labels
     from gandt.tables import read_table
@@ -132,7 +132,8 @@ def export_command(
     numbers: Any = category or (read_categories(categories, attribute) if categories else None)
     if labels.endswith(".manifest"):
         table = read_labels(labels, attribute=attribute)
-        if numbers is None and form != "table" and table["attribute"].nunique() == 1:
+        numbered = form in FORMS and FORMS[form].numbered
+        if numbers is None and numbered and table["attribute"].nunique() == 1:
             numbers = class_numbers(labels, attribute) or None
     else:
         table = read_table(labels, required=["item", "label"])

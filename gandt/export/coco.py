@@ -10,6 +10,7 @@ from gandt.export.files import Names, Sizes, must_be_images, placed, write_folde
 from gandt.export.rows import Label, Labelled
 from gandt.export.selection import Selection
 from gandt.export.shapes import around, run_length
+from gandt.progress import track
 
 #: the class that Ground Truth's masks have for what nobody painted
 BACKGROUND = "BACKGROUND"
@@ -42,7 +43,8 @@ def to_coco(
     described: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     without = 0
-    for number, (each, name) in enumerate(zip(selection.items, names, strict=True), 1):
+    pairs = track(list(zip(selection.items, names, strict=True)), "reading shapes")
+    for number, (each, name) in enumerate(pairs, 1):
         drawn = any(label.shape and label.shape.kind != "box" for label in each.labels)  # readers need the size then
         size = sizes.of(each) if images or drawn else sizes.known(each)
         image: dict[str, Any] = {"id": number, "file_name": name}

@@ -15,6 +15,7 @@ from gandt.export.files import Sizes, missing
 from gandt.export.rows import Labelled, made_by_people, plain_rows
 from gandt.export.selection import STATUSES, Selection, check_table, of_attribute, of_status, select
 from gandt.export.shapes import inside
+from gandt.progress import track
 from gandt.tables import write_table
 
 _KINDS = {
@@ -40,25 +41,39 @@ class Form:
         What of :func:`export`'s options it takes: ``link``, ``images``, ``sizes``.
     otherwise : str
         Where to go with labels of other kinds.
+    numbered : bool
+        Whether it has numbers for classes.
     """
 
     where: str
     kinds: tuple[str, ...]
     options: tuple[str, ...] = ()
     otherwise: str = ""
+    numbered: bool = True
 
 
 FORMS = {
-    "table": Form("", tuple(_KINDS)),
+    "table": Form("", tuple(_KINDS), numbered=False),
     "manifest": Form("manifest.to_manifest", ("one", "several", "box"), ("sizes",), "take coco"),
     "coco": Form(
         "coco.to_coco", ("box", "polygon", "mask"), ("sizes", "images", "link"), "take manifest or imagefolder"
     ),
     "yolo": Form(
-        "detection.to_yolo", ("box", "polygon"), ("sizes", "link"), "take coco for masks, folders for one label an item"
+        "detection.to_yolo",
+        ("box", "polygon"),
+        ("sizes", "link"),
+        "take coco for masks, folders for one label an item",
     ),
-    "voc": Form("detection.to_voc", ("box",), ("sizes", "link"), "take coco for shapes, folders for one label an item"),
-    "folders": Form("folders.to_folders", ("one",), ("link",), "take imagefolder or manifest; coco for shapes"),
+    "voc": Form(
+        "detection.to_voc",
+        ("box",),
+        ("sizes", "link"),
+        "take coco for shapes, folders for one label an item",
+        numbered=False,
+    ),
+    "folders": Form(
+        "folders.to_folders", ("one",), ("link",), "take imagefolder or manifest; coco for shapes", numbered=False
+    ),
     "imagefolder": Form("folders.to_imagefolder", ("one", "several", "box"), ("sizes", "link"), "take coco"),
 }
 
@@ -179,7 +194,12 @@ def export(
         options["attribute"] = attribute or _only(labels) or "label"
     write = getattr(importlib.import_module(f"gandt.export.{module}"), function)
     write(selection, out, classes, measured, s3=s3, **options)
-    return Exported(len(selection.items), dict(selection.left_out), classes.numbers, _notes(selection, categories))
+    return Exported(
+        len(selection.items),
+        dict(selection.left_out),
+        classes.numbers,
+        _notes(selection, FORMS[form].numbered and categories is None),
+    )
 
 
 _NAMED = {"link": "--link", "images": "--images", "sizes": "the images' sizes (--store)"}
@@ -216,7 +236,7 @@ def _without_missing(selection: Selection, skip: bool, s3: Any) -> None:
 def _cut(selection: Selection, sizes: Sizes, must: bool) -> None:
     """Cut boxes to their images; ``must``: open images whose size isn't known."""
     cut = 0
-    for place, each in enumerate(selection.items):
+    for place, each in enumerate(track(selection.items, "measuring the images")):
         if not any(label.shape and label.shape.kind != "mask" for label in each.labels):
             continue
         size = sizes.of(each) if must else sizes.known(each)
@@ -230,7 +250,7 @@ def _cut(selection: Selection, sizes: Sizes, must: bool) -> None:
         selection.notes.append(f"{cut:,} boxes reached beyond their images and were cut to them")
 
 
-def _notes(selection: Selection, categories: Any) -> list[str]:
+def _notes(selection: Selection, sorted_classes: bool) -> list[str]:
     notes = list(selection.notes)
     items: list[Labelled] = selection.items
     unknown = sum(each.human is None for each in items)
@@ -239,7 +259,7 @@ def _notes(selection: Selection, categories: Any) -> list[str]:
     bare = sum(any(label.confidence is None for label in each.labels) for each in items)
     if bare:
         notes.append(f"{bare:,} items have labels without a confidence; they have none in the export either")
-    if categories is None:
+    if sorted_classes:
         notes.append(
             "classes are numbered in the order of the names that occur; --category gives them the same numbers in "
             "every split"
