@@ -609,6 +609,18 @@ def moments(form: str, table: pd.DataFrame, out: Path, patch: pytest.MonkeyPatch
     return count
 
 
+@pytest.mark.parametrize("marker", ["", "[]", "{}", "x", '{"files": [1], "texts": 3, "link": 0}', '{"files": null}'])
+def test_a_folder_with_a_marker_that_is_none_is_refused(marker: str, tmp_path: Path) -> None:
+    table = simple(tmp_path / "in", "one")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / MARKER).write_text(marker)
+    with pytest.raises(InputError, match="isn't a new or empty folder"):
+        export(table, str(tmp_path / "out"), "folders")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="isn't a new or empty folder"):
+        export(table, str(tmp_path / "file"), "folders")
+
+
 @pytest.mark.parametrize("form", COPYING)
 def test_an_interrupted_export_is_completed(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped before each file that it writes, and right after it, with what a killed process leaves lying about."""
@@ -629,8 +641,7 @@ def test_an_interrupted_export_is_completed(form: str, tmp_path: Path, monkeypat
                 if number == stop:
                     part = Path(uri).with_name(f".{Path(uri).name}.{'0' * 32}.part")
                     part.parent.mkdir(parents=True, exist_ok=True)
-                    if stop > 1:
-                        part.write_bytes(b"half")
+                    part.write_bytes(b"half")
                     raise KeyboardInterrupt
 
             with monkeypatch.context() as here, pytest.raises(KeyboardInterrupt):

@@ -203,11 +203,16 @@ def write_folder(
 def _taken_up(folder: Path, files: Mapping[str, str], texts: Mapping[str, bytes], link: bool) -> set[str]:
     """Return which files an interrupted run has already put into the folder; empty for a new one."""
     with storage.explained("read", str(folder)):
-        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        if not folder.exists():
             return set()
+        if folder.is_dir():
+            for part in folder.glob(f".{MARKER}.*.part"):  # killed while it wrote the very first file
+                part.unlink()
+            if not any(folder.iterdir()):
+                return set()
         try:
             begun = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-            before = begun["files"], begun["texts"], begun["link"]
+            before = dict(begun["files"]), set(begun["texts"]), begun["link"]
         except (OSError, ValueError, KeyError, TypeError):
             raise InputError(
                 f"{folder} isn't a new or empty folder; choose another, so that nothing in it is overwritten"
