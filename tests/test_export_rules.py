@@ -83,6 +83,24 @@ def test_any_labels_come_back(
     same(form, read(out), wanted(table))
 
 
+@pytest.mark.parametrize("form", ["manifest", "imagefolder"])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sets=st.lists(st.dictionaries(texts, st.floats(0, 1), max_size=3), min_size=1, max_size=4))
+def test_any_sets_of_labels_come_back(
+    form: str, shown: list[str], tmp_path_factory: pytest.TempPathFactory, sets: list[dict[str, float]]
+) -> None:
+    table = pd.DataFrame({"item": shown[: len(sets)], "label": [json.dumps(list(names)) for names in sets]})
+    table = table.assign(confidence_map=[json.dumps(names) for names in sets], status="confident", method="auto")
+    _, name, read = READERS[form][0]
+    out = str(tmp_path_factory.mktemp(form) / name)
+    export(table, out, form)
+    found = read(out)
+    assert list(found) == table["item"].tolist()
+    for item, names in zip(table["item"], sets, strict=True):
+        assert {label: sure for label, sure, _ in found[item].labels} == names
+        assert len(found[item].labels) == len(names) and found[item].human is True
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=90), max_size=12), st.booleans())
 def test_names_are_apart_on_any_file_system(texts: list[str], alone: bool) -> None:
