@@ -21,6 +21,7 @@ EXTRAS = {
     ],
     "gpu": ["torch>=2.4"],
     "heic": ["pillow-heif>=1"],
+    "export": ["pycocotools>=2.0.8"],
     "ray": ["ray>=2.40"],
     "sagemaker": ["sagemaker-core>=2"],
     "notebooks": ["jupyterlab>=4", "matplotlib>=3.9"],

@@ -1,6 +1,5 @@
-"""The learned labels for the whole pool; and labels in the forms of others."""
+"""The learned labels for the whole pool."""
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from gandt.cli import rounds as _registered  # noqa: F401
 from gandt.errors import GandtError, InputError
 from gandt.manifest.labels import read_labels
 from gandt.rounds.config import read_config
-from gandt.rounds.export import export
 from gandt.rounds.generalize import choose_threshold, generalize
 from gandt.rounds.given import store_vectors
 from gandt.rounds.loop import Run
@@ -84,6 +82,23 @@ def test_the_whole_pool_gets_labels_as_precise_as_wanted_or_none(ran: Any, tmp_p
     assert "gold items above" in shown.output
 
 
+def test_what_the_classifier_said_is_not_called_human(ran: Any, tmp_path: Path) -> None:
+    folder, _ = ran
+    out, labels = str(tmp_path / "out.manifest"), str(tmp_path / "labels.csv")
+    words = ("generalize", str(folder / "run.yaml"), "--precision", "0.9", "--out")
+    printed = json.loads(command(*words, out, "--as", "manifest", "--json").stdout)
+    command(*words, labels)
+    table = tables.read_table(labels)
+    sure = table[table["status"] == "confident"].set_index("item")
+    back = read_labels(out).set_index("item")
+    assert printed["written"] == len(sure) == len(back)
+    assert sum(printed["left_out"].values()) == len(table) - len(sure)
+    assert (back["human"] == (sure["method"].reindex(back.index) != "classifier")).all()
+    assert not back["human"].all() and back["human"].any()
+    assert (back["label"] == sure["label"].reindex(back.index)).all()
+    assert np.allclose(back["confidence"], sure["confidence"].astype(float).reindex(back.index))
+
+
 def test_a_run_without_rounds_or_gold_has_nothing_to_generalize(ran: Any, tmp_path: Path) -> None:
     folder, _ = ran
     text = (folder / "run.yaml").read_text()
@@ -138,95 +153,3 @@ def test_the_lowest_threshold_is_taken() -> None:
         choose_threshold(np.empty(0), np.empty(0, bool), 0.9)
     with pytest.raises(InputError, match="a precision lies above 0"):
         choose_threshold(probability, right, 1.5)
-
-
-# ---------------------------------------------------------------------- export
-
-
-@pytest.fixture
-def labels(tmp_path: Path) -> pd.DataFrame:
-    """Two files of one name in two folders, hostile labels, and an item without a label."""
-    rows = []
-    for folder, label, text in (("a", "cat", b"1"), ("b", "../dog", b"2"), ("c", "..", b"3"), ("d", None, b"4")):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "x.jpg").write_bytes(text)
-        rows.append({"item": str(tmp_path / folder / "x.jpg"), "label": label, "confidence": 0.9, "method": "auto"})
-    return pd.DataFrame(rows)
-
-
-def test_an_augmented_manifest_is_read_back_as_it_was(labels: pd.DataFrame, tmp_path: Path) -> None:
-    out = str(tmp_path / "output.manifest")
-    labels.loc[1, "method"] = "classifier"
-    assert export(labels, out, "manifest") == 3
-    back = read_labels(out)
-    assert back["label"].tolist() == ["cat", "../dog", ".."]
-    assert back["confidence"].tolist() == [0.9] * 3
-    assert back["human"].tolist() == [True, False, True]
-    assert back["type"].tolist() == ["image-classification"] * 3
-
-
-@pytest.mark.parametrize("link", [False, True])
-def test_folders_hold_every_file_inside_whatever_the_labels(labels: pd.DataFrame, tmp_path: Path, link: bool) -> None:
-    out = tmp_path / "out" / "folders"
-    assert export(labels, str(out), "folders", link=link) == 3
-    files = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*.jpg")}
-    assert sorted(files.values()) == [b"1", b"2", b"3"]
-    assert files["cat/x.jpg"] == b"1"
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["folders"]
-    table = tables.read_table(str(out / "labels.csv"))
-    assert table["label"].tolist() == ["cat", "../dog", ".."]
-    assert all((out / name).is_file() for name in table["file_name"])
-    with pytest.raises(InputError, match="isn't a new or empty folder"):
-        export(labels, str(out), "folders")
-
-
-def test_imagefolder_has_its_metadata(labels: pd.DataFrame, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    assert export(labels, str(out), "imagefolder") == 3
-    with (out / "train" / "metadata.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [row["label"] for row in rows] == ["cat", "../dog", ".."]
-    assert [(out / "train" / row["file_name"]).read_bytes() for row in rows] == [b"1", b"2", b"3"]
-    assert len({row["file_name"] for row in rows}) == 3
-
-
-def test_coco_holds_boxes_with_sizes_and_images_without_any(tmp_path: Path) -> None:
-    boxes = {"image_size": [{"width": 100, "height": 80, "depth": 3}], "annotations": []}
-    boxes["annotations"] = [{"class_id": 0, "left": 5, "top": 6, "width": 20, "height": 10}]
-    facts = {"class-map": {"0": "cat"}, "objects": [{"confidence": 0.9}], "type": "groundtruth/object-detection"}
-    lines = [
-        {"source-ref": "s3://bucket/1.jpg", "boxes": boxes, "boxes-metadata": facts},
-        {"source-ref": "s3://bucket/2.jpg", "boxes": {"annotations": []}, "boxes-metadata": facts},
-    ]
-    manifest = tmp_path / "output.manifest"
-    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    out = tmp_path / "coco.json"
-    assert json.loads(command("export", str(manifest), str(out), "--as", "coco", "--json").stdout)["items"] == 2
-    found = json.loads(out.read_text())
-    assert found["annotations"] == [
-        {"id": 1, "image_id": 1, "category_id": 1, "bbox": [5, 6, 20, 10], "area": 200, "iscrowd": 0}
-    ]
-    assert [image["file_name"] for image in found["images"]] == ["s3://bucket/1.jpg", "s3://bucket/2.jpg"]
-    assert found["categories"] == [{"id": 1, "name": "cat", "supercategory": ""}]
-    sizes = pd.DataFrame({"item": ["s3://bucket/1.jpg"], "width": [100], "height": [80]})
-    export(read_labels(str(manifest)), str(out), "coco", sizes=sizes)
-    assert json.loads(out.read_text())["images"][0]["width"] == 100
-
-
-def test_what_cannot_be_exported(labels: pd.DataFrame, tmp_path: Path) -> None:
-    out = str(tmp_path / "out")
-    with pytest.raises(InputError, match="there is no form 'zip'"):
-        export(labels, out, "zip")
-    with pytest.raises(InputError, match="COCO is for boxes, and these labels have none"):
-        export(labels, out, "coco")
-    with pytest.raises(InputError, match="has a label that is no box"):
-        export(labels.assign(value="[1, 2]"), out, "coco")
-    with pytest.raises(InputError, match="has a box outside of any image"):
-        export(labels.assign(value='{"left": 0, "top": 0, "width": -3, "height": 1}'), out, "coco")
-    with pytest.raises(InputError, match="no item has a label"):
-        export(labels.tail(1), out, "manifest")
-    with pytest.raises(InputError, match="without the column label"):
-        export(labels[["item"]], out, "manifest")
-    with pytest.raises(InputError, match="written locally"):
-        export(labels, "s3://bucket/x", "folders")
-    assert not Path(out).exists()

@@ -154,6 +154,7 @@ def test_rooms_only_look_down() -> None:
         ["manifest"],
         ["answers"],
         ["candidates", "consensus"],
+        ["export"],
         ["cost"],
         ["jobs"],
         ["processing"],

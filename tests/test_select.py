@@ -14,7 +14,7 @@ from gandt.candidates.points import Points
 from gandt.cli import app
 from gandt.cli import select as _registered  # noqa: F401
 from gandt.embedding import EmbeddingStore
-from gandt.errors import GandtError, InputError
+from gandt.errors import GandtError, GandtWarning, InputError
 from gandt.rounds.given import read_vectors, store_vectors, table_vectors
 from gandt.rounds.head import learn
 from gandt.rounds.select import select, select_answers
@@ -178,7 +178,8 @@ def test_a_table_becomes_numbers(tmp_path: Path) -> None:
     assert items == [f"r{number}" for number in range(6)]
     assert vectors.shape == (6, 3), "a standardised number and two colours; the note and the label tell nothing"
     assert vectors[:, 0].mean() == pytest.approx(0, abs=1e-6)
-    assert read_vectors(path, item="none such")[0][0] == "row 0"
+    with pytest.warns(GandtWarning, match="left out.* item, note"):
+        assert read_vectors(path, item="none such")[0][0] == "row 0"
 
 
 def test_vectors_of_ones_own_from_npy(tmp_path: Path) -> None:

@@ -253,9 +253,9 @@ def test_every_command_that_takes_a_table_is_tried_here_or_named() -> None:
         ("consensus {answers} --out {answers}", "is read by this command, which would replace it"),
         ("consensus {answers} --out {out.csv} --workers {out.csv}", "is named twice"),
         ("carry {store} {labels} --out {labels}", "is read by this command"),
-        ("export {candidates} {out.manifest} --as manifest", "is a table of candidates"),
-        ("export {answers} {out.manifest} --as manifest", "is a table of answers"),
-        ("filter {store} --seeds {candidates} --out {out.csv}", "is a table of candidates"),
+        ("export {candidates} {out.manifest} --as manifest", "holds candidates"),
+        ("export {answers} {out.manifest} --as manifest", "holds answers"),
+        ("filter {store} --seeds {candidates} --out {out.csv}", "holds candidates"),
     ],
 )
 def test_what_does_not_meet_or_fit_is_an_error(words: str, told: str, store: Path, tmp_path: Path) -> None:

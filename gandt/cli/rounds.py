@@ -1,13 +1,18 @@
 """``gandt run``, ``generalize`` and ``export``."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gandt.cli import Json, app, note, show_json, show_table
+from gandt.cli import Json, apart, app, note, show_json, show_table
+
+if TYPE_CHECKING:
+    from gandt.export import Exported
 
 Config = Annotated[str, typer.Argument(help="The YAML file of the run; see docs/rounds.md.")]
-Form = Annotated[str, typer.Option("--as", help="table, manifest, coco, folders or imagefolder.")]
+Form = Annotated[
+    str, typer.Option("--as", help="table, manifest, coco, yolo, voc, folders or imagefolder; see docs/exports.md.")
+]
 ChangedPool = Annotated[
     bool, typer.Option("--changed-pool", help="Take the pool as it is now, though it was another in the last session.")
 ]
@@ -62,52 +67,99 @@ def generalize_command(
     """
     from dataclasses import asdict
 
+    from gandt.export import export
     from gandt.rounds.config import read_config
-    from gandt.rounds.export import export
     from gandt.rounds.generalize import generalize
     from gandt.rounds.loop import Run, alone
 
     read = read_config(config)
     with alone(read[""]["run"]):
         labels, threshold = generalize(Run(read, changed_pool=changed_pool), precision)
-    options: dict[str, Any] = {"link": link} if form in ("folders", "imagefolder") else {}
-    written = export(labels, out, form, **options)
+    written = export(labels, out, form, link=link)
     counts = {
         str(name): int(count) for name, count in labels["method"].replace("", "unlabelled").value_counts().items()
     }
     if json_:
-        show_json({"out": out, "written": written, "by": counts, "threshold": asdict(threshold)})
+        facts = {"out": out, "written": written.items, "left_out": written.left_out, "notes": written.notes}
+        show_json({**facts, "by": counts, "threshold": asdict(threshold)})
         return
+    _tell(written)
     show_table(f"Labels of the whole pool, written to {out}", [{"items": len(labels), **counts}])
     note(threshold.sentence())
 
 
 @app.command("export")
 def export_command(
-    labels: Annotated[str, typer.Argument(help="A labels table, or an augmented manifest (boxes too).")],
-    out: Annotated[str, typer.Argument(help="A file, or a new folder.")],
+    labels: Annotated[
+        str, typer.Argument(help="A labels table, or an augmented manifest (its name ends in .manifest).")
+    ],
+    out: Annotated[str, typer.Argument(help="A file, or a new folder; an interrupted export's folder is completed.")],
     form: Form,
-    store: Annotated[str | None, typer.Option(help="Embedding store, for the images' sizes in COCO.")] = None,
+    attribute: Annotated[
+        str | None, typer.Option(help="The label attribute, where there are several; its name in a manifest, too.")
+    ] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Which rows, such as confident,relabel; default: confident (table: all).")
+    ] = None,
+    human_only: Annotated[bool, typer.Option("--human-only", help="Only labels known to be made by people.")] = False,
+    category: Annotated[
+        list[str] | None, typer.Option(help="A class; all of them, in the order of their numbers (from 0).")
+    ] = None,
+    categories: Annotated[
+        str | None, typer.Option(help="Classes from a label category file, or numbered as in a .manifest.")
+    ] = None,
+    store: Annotated[str | None, typer.Option(help="Embedding store that knows the images' sizes, for boxes.")] = None,
+    images: Annotated[bool, typer.Option("--images", help="coco: a folder with copies of the images, too.")] = False,
     link: Annotated[bool, typer.Option("--link", help="Hard-link files into folders instead of copying.")] = False,
+    skip_missing: Annotated[bool, typer.Option("--skip-missing", help="Leave out items whose files are gone.")] = False,
     json_: Json = False,
 ) -> None:
-    """Write labels in the form of others: augmented manifest, COCO, a folder per label, Hugging Face's imagefolder.
+    """Write labels in the form of others: manifest, COCO, YOLO, Pascal VOC, folders, Hugging Face's imagefolder.
 
-    Example: gandt export labels.parquet dataset/ --as imagefolder
+    What is left out and why is said on stderr. Labels to be asked again (status relabel) are left out unless asked for.
+
+    Example: gandt export labels.parquet dataset/ --as imagefolder --category cat --category dog
     """
-    from gandt.manifest.labels import read_labels
-    from gandt.rounds.export import export
+    from gandt.embedding import EmbeddingStore
+    from gandt.errors import InputError
+    from gandt.export import FORMS, export
+    from gandt.export.classes import read_categories
+    from gandt.manifest.labels import class_numbers, read_labels
     from gandt.tables import LABELS, read_table
 
-    table = read_labels(labels) if labels.endswith(".manifest") else read_table(labels, LABELS)
-    options: dict[str, Any] = {"link": link} if form in ("folders", "imagefolder") else {}
-    if form == "coco" and store:
-        from gandt.embedding import EmbeddingStore
-
-        options["sizes"] = EmbeddingStore.open(store).items
-    written = export(table, out, form, **options)
-    facts = {"items": written, "form": form, "out": out}
-    if json_:
-        show_json(facts)
+    apart([out], [labels, categories])
+    if category and categories:
+        raise InputError("classes are given by --category and by --categories; give one of the two")
+    numbers: Any = category or (read_categories(categories, attribute) if categories else None)
+    if labels.endswith(".manifest"):
+        table = read_labels(labels, attribute=attribute)
+        numbered = form in FORMS and FORMS[form].numbered
+        if numbers is None and numbered and table["attribute"].nunique() == 1:
+            numbers = class_numbers(labels, attribute) or None
     else:
-        show_table("Exported", [facts])
+        table = read_table(labels, LABELS)
+    written = export(
+        table,
+        out,
+        form,
+        attribute=attribute,
+        statuses=[name.strip() for name in status.split(",")] if status is not None else None,
+        human_only=human_only,
+        categories=numbers,
+        sizes=EmbeddingStore.open(store).items if store else None,
+        images=images,
+        link=link,
+        skip_missing=skip_missing,
+    )
+    if json_:
+        show_json({"out": out, "form": form, **vars(written)})
+        return
+    show_table("Exported", [{"items": written.items, "form": form, "out": out}])
+    _tell(written)
+
+
+def _tell(written: "Exported") -> None:
+    for reason, count in written.left_out.items():
+        note(f"left out: {count:,} {reason}")
+    for sentence in written.notes:
+        note(sentence)

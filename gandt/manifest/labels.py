@@ -29,6 +29,10 @@ COLUMNS = [
         "reason",
     ),
 ]
+#: only where a line has them: an image's size in pixels beside boxes; what gandt's own export adds to the metadata
+MORE_COLUMNS = ["width", "height", "status", "method"]
+
+NOTHING_FOUND, NONE_CHOSEN = "nothing was found on it", "none of the labels was chosen"
 
 
 def label_attributes(lines: Iterable[dict[str, Any]]) -> list[str]:
@@ -61,11 +65,13 @@ def read_labels(manifest: str, *, attribute: str | None = None, s3: Any = None) 
         none), ``attribute``, ``type`` (such as ``image-classification`` or ``custom``), ``job``, ``human`` (False for
         automated labels), ``created_at`` (UTC), ``data_object`` (the line's zero-based number, str), ``value`` (JSON
         of what a label alone doesn't say: a box, a span, a mask's address), ``reason`` (why there is no label).
+        Where any line has them also ``width`` and ``height`` (Int64, pixels of the image that boxes were drawn on),
+        and ``status`` and ``method``, which :func:`gandt.export.export` writes beside the contract's own keys.
 
     Raises
     ------
     InputError
-        When a line isn't a JSON object, or no line has the attribute.
+        When a line isn't a JSON object, no line has the attribute, or none has any.
     StorageError
         When the manifest can't be read.
     """
@@ -77,11 +83,71 @@ def read_labels(manifest: str, *, attribute: str | None = None, s3: Any = None) 
             rows += labels_of(line, name, str(number), s3=s3)
     if attribute is not None and not known:
         raise InputError(f"no line of {manifest} has the label attribute {attribute!r}; is its name spelled rightly?")
-    table = pd.DataFrame(rows, columns=COLUMNS)
+    if not known:
+        raise InputError(
+            f"no line of {manifest} has a label attribute (a key with a sibling that ends in -metadata), so there are "
+            "no labels in it; is it a job's output manifest? A label without metadata is read by its name"
+        )
+    more = [name for name in MORE_COLUMNS if any(row.get(name) is not None for row in rows)]
+    table = pd.DataFrame(rows, columns=[*COLUMNS, *more])
+    for name in {"width", "height"} & set(more):
+        table[name] = table[name].astype("Int64")
     table["confidence"] = pd.to_numeric(table["confidence"], errors="coerce").astype("float64")
     moments = pd.to_datetime(table["created_at"], utc=True, format="ISO8601", errors="coerce")
     table["created_at"] = moments.astype("datetime64[ns, UTC]")
     return table
+
+
+def class_numbers(manifest: str, attribute: str | None = None, *, s3: Any = None) -> dict[str, int]:
+    """Return the number of each class that an augmented manifest's labels name, in the numbers' order.
+
+    Parameters
+    ----------
+    manifest : str
+        Local path or ``s3://`` address.
+    attribute : str, optional
+        One label attribute; by default all that have a ``-metadata``.
+    s3 : optional
+        A boto3 S3 client.
+
+    Returns
+    -------
+    dict of str to int
+        Empty where labels have no numbers, as custom ones.
+
+    Raises
+    ------
+    InputError
+        When lines contradict each other about a number.
+    """
+    numbers: dict[str, int] = {}
+    names: dict[int, str] = {}
+    for line in read_lines(manifest, s3=s3):
+        for key in [attribute] if attribute is not None else label_attributes([line]):
+            for name, number in _numbered(line.get(key), _mapping(line.get(f"{key}-metadata"))):
+                before, other = numbers.setdefault(name, number), names.setdefault(number, name)
+                if before != number or other != name:
+                    two = (
+                        f"{name!r} is {before} and {number}"
+                        if before != number
+                        else f"{number} is {other!r} and {name!r}"
+                    )
+                    raise InputError(
+                        f"{manifest} numbers its classes in two ways: {two}; name them in the order wanted"
+                    )
+    return dict(sorted(numbers.items(), key=lambda pair: pair[1]))
+
+
+def _numbered(value: Any, metadata: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    pairs = list(_mapping(metadata.get("class-map")).items())
+    pairs += [
+        (key, _mapping(entry).get("class-name")) for key, entry in _mapping(metadata.get("internal-color-map")).items()
+    ]
+    if "class-name" in metadata:
+        pairs.append((value, metadata["class-name"]))
+    for number, name in pairs:
+        if isinstance(name, str) and isinstance(number, (int, str)) and str(number).isdecimal():
+            yield name, int(number)
 
 
 def labels_of(line: dict[str, Any], attribute: str, data_object: str = "", *, s3: Any = None) -> list[dict[str, Any]]:
@@ -112,6 +178,7 @@ def _head(metadata: dict[str, Any]) -> dict[str, Any]:
     kind = str(metadata.get("type", ""))
     kind = kind.partition("/")[2].lower() if kind.lower().startswith("groundtruth/") else kind
     job = str(metadata.get("job-name", metadata.get("job_name", "")))
+    own = {key: str(metadata[key]) for key in ("status", "method") if isinstance(metadata.get(key), str)}
     moment = metadata.get("creation-date", metadata.get("creation_date"))
     human = metadata.get("human-annotated", metadata.get("human_annotated"))
     return {
@@ -119,6 +186,7 @@ def _head(metadata: dict[str, Any]) -> dict[str, Any]:
         "job": job.removeprefix("labeling-job/"),
         "human": None if human is None else str(human).lower() in ("yes", "true"),
         "created_at": moment if isinstance(moment, str) else None,
+        **own,
     }
 
 
@@ -127,7 +195,7 @@ def _head(metadata: dict[str, Any]) -> dict[str, Any]:
 
 def _classified(value: Any, metadata: dict[str, Any]) -> Iterator[dict[str, Any]]:
     # the label is the class's number, an int in real manifests and a string on some pages
-    yield {"label": str(metadata.get("class-name", value)), "confidence": _number(metadata.get("confidence"))}
+    yield {**_named(metadata.get("class-name", value)), "confidence": _number(metadata.get("confidence"))}
 
 
 def _verified(value: Any, metadata: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -141,9 +209,9 @@ def _multilabel(value: Any, metadata: dict[str, Any]) -> Iterator[dict[str, Any]
     names, sure = _mapping(metadata.get("class-map")), _mapping(metadata.get("confidence-map"))
     numbers = value if isinstance(value, list) else [value]
     for number in numbers:
-        yield {"label": str(names.get(str(number), number)), "confidence": _number(sure.get(str(number)))}
+        yield {**_named(names.get(str(number), number)), "confidence": _number(sure.get(str(number)))}
     if not numbers:
-        yield {"reason": "none of the labels was chosen"}
+        yield {"reason": NONE_CHOSEN}
 
 
 def _boxes(value: Any, metadata: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -151,17 +219,27 @@ def _boxes(value: Any, metadata: dict[str, Any]) -> Iterator[dict[str, Any]]:
     objects = metadata.get("objects")
     boxes = value.get("annotations") if isinstance(value, dict) else None
     boxes = boxes if isinstance(boxes, list) else []
+    size = _size(value)
     for place, box in enumerate(boxes):
         found = objects[place] if isinstance(objects, list) and place < len(objects) else None
         number = box.get("class_id") if isinstance(box, dict) else None
         shape = {key: entry for key, entry in _mapping(box).items() if key != "class_id"}
         yield {
-            "label": str(names.get(str(number), number)),
+            **_named(names.get(str(number), number)),
             "confidence": _number(_mapping(found).get("confidence")),
             "value": _dumps(shape),
+            **size,
         }
     if not boxes:
-        yield {"reason": "nothing was found on it"}
+        yield {"reason": NOTHING_FOUND, **size}
+
+
+def _size(value: Any) -> dict[str, int]:
+    """Return width and height of the image that boxes were drawn on, {} where it isn't said."""
+    sizes = _mapping(value).get("image_size")
+    size = _mapping(sizes[0]) if isinstance(sizes, list) and sizes else {}
+    found = {side: size.get(side) for side in ("width", "height")}
+    return {side: length for side, length in found.items() if type(length) is int and 0 < length < 1 << 31}
 
 
 def _mask(value: Any, metadata: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -170,7 +248,7 @@ def _mask(value: Any, metadata: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"label": None, "value": _dumps(value)}
         return
     for entry in map(_mapping, colors.values()):
-        row = {"label": str(entry.get("class-name")), "confidence": _number(entry.get("confidence"))}
+        row = {**_named(entry.get("class-name")), "confidence": _number(entry.get("confidence"))}
         yield row | {"value": _dumps({"mask": value, "hex-color": entry.get("hex-color")})}
 
 
@@ -182,12 +260,12 @@ def _spans(value: Any, metadata: dict[str, Any]) -> Iterator[dict[str, Any]]:
         found = sure[place] if isinstance(sure, list) and place < len(sure) else None
         span = {key: entry for key, entry in entity.items() if key != "label"}
         yield {
-            "label": str(entity.get("label")),
+            **_named(entity.get("label")),
             "confidence": _number(_mapping(found).get("confidence")),
             "value": _dumps(span),
         }
     if not entities:
-        yield {"reason": "nothing was found on it"}
+        yield {"reason": NOTHING_FOUND}
 
 
 def _custom(value: Any, metadata: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -255,6 +333,11 @@ def _held(value: dict[str, Any], s3: Any) -> Any:
 
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _named(name: Any) -> dict[str, str | None]:
+    """Return a class's name as a label; where the manifest has none (null) there is no label, and the reason why."""
+    return {"label": None, "reason": "its class has no name"} if name is None else {"label": str(name)}
 
 
 def _number(value: Any) -> float:

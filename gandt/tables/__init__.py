@@ -26,6 +26,7 @@ from gandt.tables.columns import (
     Schema,
     parse_numbers,
     refusal,
+    refuse_others,
     typed,
 )
 from gandt.tables.delimited import decoded, read_delimited, write_delimited
@@ -43,6 +44,7 @@ __all__ = [
     "parse_numbers",
     "read_table",
     "refusal",
+    "refuse_others",
     "write_table",
 ]
 

@@ -6,7 +6,7 @@ trimmed only, since a file system may tell apart what Unicode takes for the same
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from gandt.tables.delimited import NUMBER
 _ITEM_NAMES = ("item", "image", "carried_from", "left", "right", "source-ref", "uri")
 _TIMES = ("accepted_at", "submitted_at")
 _SHARES = ("confidence", "probability", "reliability", "reliability_low", "reliability_high")
-_COUNTS = ("votes", "workers", "answers", "gold_answers", "gold_right")
+_COUNTS = ("width", "height", "votes", "workers", "answers", "gold_answers", "gold_right")
 _NUMBERS = ("seconds", "score", "similarity", "uncertainty", "rank", "round")
 _NUMBER_PREFIXES = {"score_": "number", "probability_": "share"}  # of a label each
 _ALIASES = {"task": "item", "performer": "worker"}  # crowd-kit's
@@ -78,6 +78,26 @@ def kind(columns: Sequence[str]) -> str | None:
     return next((name for name, needed in _KNOWN_BY if needed <= names), None)
 
 
+def refuse_others(columns: Iterable[str], schema: Schema, what: str) -> None:
+    """Refuse a table that is known by its columns to be of another kind.
+
+    Raises
+    ------
+    InputError
+        Saying what it is.
+    """
+    found = kind(list(map(str, columns)))
+    if found == "answers" and found in schema.refuses:
+        raise InputError(f"{what} holds answers, one a worker; make labels of them first: gandt consensus")
+    if found == "candidates" and found in schema.refuses:
+        raise InputError(
+            f"{what} holds candidates, with a filter's guess for a label; have them labelled first: gandt manifest "
+            "build"
+        )
+    if found in schema.refuses:
+        raise InputError(f"{what} holds {found}, not {schema.name}; give {schema.name}")
+
+
 def typed(
     columns: dict[str, Any], uri: str, schema: Schema | None, *, required: Sequence[str] = (), decimal: str = "."
 ) -> pd.DataFrame:
@@ -108,12 +128,8 @@ def typed(
     if missing:
         has = ", ".join(columns) or "none"
         raise InputError(f"{uri} lacks the column{'s'[: len(missing) > 1]} {', '.join(missing)}; it has {has}")
-    found = kind(list(columns))
-    if schema and found in schema.refuses:
-        mark = {"candidates": "decision", "answers": "worker", "workers": "reliability"}[str(found)]
-        raise InputError(
-            f"{uri} is a table of {found} (it has the column {mark}), not of {schema.name}; give one of {schema.name}"
-        )
+    if schema:
+        refuse_others(list(columns), schema, uri)
     changed: dict[str, str] = {}
     read: dict[str, Any] = {}
     for name, column in columns.items():
