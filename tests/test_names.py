@@ -22,8 +22,10 @@ from typer.testing import CliRunner
 
 from gandt import jobs, storage, tables
 from gandt.answers import read_answers
+from gandt.candidates.seeds import read_seeds
 from gandt.cli import app
-from gandt.embedding import EmbeddingStore
+from gandt.deploy.steps import Steps
+from gandt.embedding import EmbeddingStore, embed
 from gandt.manifest import build_manifest, check_manifest, combine, items_of, read_labels, read_lines, where_of
 from gandt.manifest.lines import NAMES, line_items, line_shown
 from gandt.service import streaming
@@ -222,6 +224,29 @@ def test_names_that_dont_fit_a_line_are_refused_and_never_mixed_up(tmp_path, nam
     (tmp_path / "x.manifest").write_text(json.dumps({**line, "labels": ["cat"]}) + "\n")
     problems = check_manifest(str(tmp_path / "x.manifest"))
     assert problems[["severity", "rule"]].values.tolist() == [["error", "names"]]
+
+
+def test_rounds_on_aws_ask_about_a_manifests_items_by_name(s3) -> None:
+    lines = [{"source-ref": f"s3://bucket/{n // 2}.png", NAMES: [f"photos/{n}.png"]} for n in range(6)]  # twins
+    storage.write_text("s3://bucket/in.manifest", "".join(json.dumps(line) + "\n" for line in lines), s3=s3)
+    steps = Steps("bucket", "arn:aws:iam::111122223333:role/r", PRE, POST, s3=s3)
+    given = {"name": "run", "workteam": WORKTEAM, "categories": list(COLOURS), "budget": 100}
+    state = steps.take("ask", steps.take("filter", {**given, "items": "s3://bucket/in.manifest"}))
+    asked = list(read_lines("s3://bucket/rounds/run/round-1/job.manifest", s3=s3))
+    assert state["asked"] == 6
+    assert sorted(item for line in asked for item in line_items(line)) == [f"photos/{n}.png" for n in range(6)]
+    assert {shown for line in asked for shown in line_shown(line)} == {f"s3://bucket/{n}.png" for n in range(3)}
+
+
+def test_an_output_manifest_seeds_by_the_names_that_the_store_knows(tmp_path) -> None:
+    for kind in COLOURS:
+        picture(tmp_path / "photos" / f"{kind}.png", kind)
+    store = embed(str(tmp_path / "photos"), str(tmp_path / "store"), model=tiny_onnx(tmp_path / "tiny.onnx"))
+    done = {"sort": 0, "sort-metadata": {"class-name": "warm", "type": "groundtruth/image-classification"}}
+    names = [str(tmp_path / "photos" / "red.png"), "elsewhere/red.png"]
+    lines = [{"source-ref": "s3://bucket/0a1b.png", NAMES: [name], **done} for name in names]
+    (tmp_path / "output.manifest").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert read_seeds([str(tmp_path / "output.manifest")], store) == {"warm": [names[0], "s3://bucket/0a1b.png"]}
 
 
 def command(folder: Path) -> Callable[..., Any]:
