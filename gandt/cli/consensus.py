@@ -65,9 +65,10 @@ def _consolidate(
     return result
 
 
-def _say_alike(result: Any) -> None:
-    if result.alike_in_words:
-        note(result.alike_in_words)
+def _say_alike(result: Any, names: dict[str, str] | None = None) -> None:
+    words = result.alike_by_name(names or {})
+    if words:
+        note(words)
 
 
 @app.command()
@@ -200,8 +201,8 @@ def workers(
     from gandt.tables import write_table
 
     result = _consolidate(answers, gold, method=method, categories=category, exclude=exclude or (), previous=previous)
-    _say_alike(result)
     called: dict[str, str] = names_of(result.workers["worker"], names) if names else {}
+    _say_alike(result, called)
     if names and len(called) < len(result.workers):
         note(f"{len(result.workers) - len(called)} of {len(result.workers)} workers have no name in {names}")
     if html:

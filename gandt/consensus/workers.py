@@ -6,6 +6,7 @@ Nobody is excluded here: :func:`to_exclude` only names workers by a rule that th
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -121,14 +122,14 @@ def named(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     pd.DataFrame
         The table with ``name`` (and ``other_name``), and names in the words of ``evidence``.
     """
-    columns = {}
+    columns: dict[str, Any] = {}
     for column, values in table.items():
-        told = values
+        told: Any = values
         if column == "evidence":
-            told = values.map(lambda words: in_words(words, names))
+            told = [in_words(words, names) for words in values]
         columns[str(column)] = told
         if column in ("worker", "other"):
-            columns["name" if column == "worker" else "other_name"] = values.map(lambda who: names.get(who, ""))
+            columns["name" if column == "worker" else "other_name"] = [names.get(who, "") for who in values]
     return pd.DataFrame(columns, index=table.index)
 
 

@@ -82,7 +82,7 @@ def write_worker_pages(
         When it can't be written.
     """
     best = consensus.workers.sort_values("answers", ascending=False, kind="stable").head(_SHOWN)
-    best = best.assign(name=best["worker"].map(dict(names or {})).fillna(""))
+    best = best.assign(name=[(names or {}).get(worker, "") for worker in best["worker"]])
     body = (
         Markup('<!doctype html>\n<html lang="en"><head><meta charset="utf-8">')
         + Markup('<meta name="viewport" content="width=device-width, initial-scale=1"><title>Workers</title>')
