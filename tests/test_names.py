@@ -28,7 +28,7 @@ from gandt.deploy.steps import Steps
 from gandt.embedding import EmbeddingStore, embed
 from gandt.manifest import build_manifest, check_manifest, combine, items_of, read_labels, read_lines, where_of
 from gandt.manifest.lines import NAMES, line_items, line_shown
-from gandt.service import streaming
+from gandt.service import builtin, streaming
 from gandt.service.engine import LabelingJob
 from gandt.service.outputs import WorkerAnswer
 from gandt.service.progress import Progress
@@ -201,20 +201,39 @@ def test_pairs_and_gold_are_known_by_name(tmp_path, s3) -> None:
         assert "a.png" not in json.dumps(Handler("pre_annotation").invoke({"dataObject": line}))
 
 
-def test_a_streaming_jobs_objects_keep_their_names() -> None:
-    line = {
-        "source-ref": "s3://b/0a1b.jpg",
-        NAMES: ["photos/ä.jpg"],
-        "dataset-objectid-attribute-name": "id",
-        "id": "7",
-    }
-    ((number, kept),) = streaming.read_message(json.dumps(line), "message")
-    assert number == "7" and line_items(kept) == ["photos/ä.jpg"]
+def test_a_streaming_jobs_objects_keep_their_names(live) -> None:
+    topic = boto3.client("sns", endpoint_url=live.address + "/sns").create_topic(Name="objects")["TopicArn"]
+    storage.write_text("s3://bucket/t.html", "<crowd-form>{{ task.input | to_json }}</crowd-form>", s3=live.s3)
+    request = jobs.build_request(
+        "Stream", manifest=None, template="s3://bucket/t.html", output="s3://bucket/out", workteam=live.team,
+        role="arn:aws:iam::000000000000:role/r", label_attribute="animal", workers_per_object=1,
+        settings={"InputConfig": {"DataSource": {"SnsDataSource": {"SnsTopicArn": topic}}}},
+    )  # fmt: skip
+    live.sagemaker.create_labeling_job(**request)
+    worker = live.store.add_worker("Ann", TEAM)
+    until(lambda: live.store.job("Stream").status == "InProgress")
+    line = {"source-ref": "s3://bucket/0a1b.jpg", NAMES: ["photos/ä.jpg"], streaming.ID_ATTRIBUTE: "id", "id": "7"}
+    streaming.publish(live.service, topic, json.dumps(line), "message-1")
+    until(lambda: live.service.next(worker, "Stream"))
+    lease = live.service.next(worker, "Stream")
+    page = live.service.page(lease, lambda uri: uri)
+    assert "0a1b" in page and "photos" not in page
+    live.service.submit(lease.id, worker, {"label": "cat"}, 1.0)
+    output = "s3://bucket/out/Stream"
+    until(lambda: b'"animal"' in storage.read_bytes(f"{output}/manifests/output/output.manifest", s3=live.s3))
+    assert read_answers(output, s3=live.s3)[["item", "label"]].values.tolist() == [["photos/ä.jpg", "cat"]]
 
 
-@pytest.mark.parametrize(
-    "names", [None, [], ["one"], ["one", "two", "three"], ["one", 2], ["one", ""], "one", {"a": 1}]
-)
+def test_lambdas_keep_names_from_workers() -> None:
+    handler = Handler("pre_annotation")
+    assert handler.module.NAMES == NAMES
+    line = {"source-ref": "s3://bucket/0a1b.jpg", "header": "Which?", NAMES: ["/home/me/a.jpg"]}
+    for made in (handler, builtin.PreAnnotation([{"label": "cat"}])):
+        told = json.dumps(made.invoke({"dataObject": line}))
+        assert "Which?" in told and "/home/me" not in told
+
+
+@pytest.mark.parametrize("names", [None, [], ["one"], ["1", "2", "3"], ["one", 2], ["one", ""], "one", {"a": 1}])
 def test_names_that_dont_fit_a_line_are_refused_and_never_mixed_up(tmp_path, names) -> None:
     line = {
         "source": json.dumps([{"source-ref": "s3://bucket/1.jpg"}, {"source-ref": "s3://bucket/2.jpg"}]),
