@@ -201,6 +201,15 @@ def test_pairs_and_gold_are_known_by_name(tmp_path, s3) -> None:
         assert "a.png" not in json.dumps(Handler("pre_annotation").invoke({"dataObject": line}))
 
 
+def test_pairs_of_texts_are_no_images(tmp_path, s3) -> None:
+    line = {"source": "one two", "left": "one", "right": "two"}
+    (tmp_path / "texts.manifest").write_text(json.dumps(line) + "\n")
+    asked = {"workteam": WORKTEAM, "role": "arn:aws:iam::111122223333:role/r", "pre_lambda": PRE, "sagemaker": None}
+    where = {"manifest": str(tmp_path / "texts.manifest"), "template": "text", "output": "s3://bucket/jobs"}
+    prepared = jobs.prepare("Texts", **where, **asked, s3=s3)
+    assert [json.loads(text) for name, text in prepared.files.items() if name.endswith(".manifest")] == [line]
+
+
 def test_a_streaming_jobs_objects_keep_their_names(live) -> None:
     topic = boto3.client("sns", endpoint_url=live.address + "/sns").create_topic(Name="objects")["TopicArn"]
     storage.write_text("s3://bucket/t.html", "<crowd-form>{{ task.input | to_json }}</crowd-form>", s3=live.s3)

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 from gandt import manifest as manifests
 from gandt import resources, storage, templates
 from gandt.errors import ContractError, InputError
+from gandt.images import EXTENSIONS
 from gandt.jobs.client import asked
 from gandt.jobs.request import build_request, check_request, merged, refuse_public
 from gandt.manifest.build import dumps
@@ -281,8 +282,9 @@ def _local_images(line: Mapping[str, Any]) -> Iterator[str]:
 
 def _pair(entry: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the keys of the two images of a pair, as ``gandt manifest build --pairs`` writes it; () of all else."""
-    left, right = entry.get("left"), entry.get("right")
-    return ("left", "right") if left and right and entry.get("source") == f"{left} {right}" else ()
+    sides = [str(entry.get(side)) for side in ("left", "right")]
+    images = all(PurePosixPath(side).suffix.lower() in EXTENSIONS for side in sides)
+    return ("left", "right") if images and entry.get("source") == " ".join(sides) else ()
 
 
 def _moved(line: dict[str, Any], where: Mapping[str, str]) -> dict[str, Any]:
