@@ -17,8 +17,8 @@ from gandt.answers import read_answers
 from gandt.cli import app
 from gandt.errors import InputError, ServiceError
 from gandt.service.invitations import invite
-from gandt.service.names import names_of, worker_names
 from gandt.service.progress import Progress
+from gandt.service.worker_names import names_of, worker_names
 
 for room in ("consensus", "workers"):
     importlib.import_module(f"gandt.cli.{room}")  # registers its commands

@@ -197,7 +197,7 @@ def workers(
     """
     from gandt.consensus import workers as about
     from gandt.consensus.table import read_answers_table
-    from gandt.service.names import names_of
+    from gandt.service.worker_names import names_of
     from gandt.tables import write_table
 
     result = _consolidate(answers, gold, method=method, categories=category, exclude=exclude or (), previous=previous)

@@ -61,7 +61,7 @@ def names(
 
     Example: gandt workers names gandt-state --out names.csv
     """
-    from gandt.service.names import worker_names
+    from gandt.service.worker_names import worker_names
     from gandt.tables import write_table
 
     table = worker_names(source)
