@@ -12,6 +12,7 @@ from gandt import tables, templates
 from gandt.cli import app
 from gandt.cli import manifest as _commands  # noqa: F401  (registers them)
 from gandt.manifest import read_lines
+from gandt.manifest.lines import NAMES
 
 AUGMENTED = str(Path(__file__).parent / "fixtures" / "ground-truth" / "augmented.manifest")
 
@@ -51,7 +52,9 @@ def test_from_a_folder_of_images_to_a_checked_manifest(tmp_path, pool, s3) -> No
     assert first["header"] == "Which?" and head["event_names"] == ["cat", "dog"]
     assert head["positive_examples"][0].startswith("s3://bucket/pool/")
     table = tables.read_table(str(record))
-    assert table["label"].tolist() == ["cat"] and table["item"][0].startswith("s3://bucket/pool/")
+    assert table["label"].tolist() == ["cat"] and table["item"].tolist() == [str(pool / "5.png")]
+    lines = list(read_lines("s3://bucket/job.manifest", s3=s3))
+    assert {name for line in lines for name in line[NAMES]} == {str(pool / f"{n}.png") for n in range(6)}
     problems = facts("check", "s3://bucket/job.manifest", "--label-attribute", "animal", "--online", code=1)
     assert [problem["rule"] for problem in problems] == ["CORS"]
     sent = facts("upload", pool, "s3://bucket/pool", "--cors", "--out", tmp_path / "where.csv")
@@ -81,10 +84,14 @@ def test_pairs_are_sent_and_found_again(tmp_path, pool, s3) -> None:
     )
     assert "gone.png" in made.stderr
     lines = list(read_lines("s3://bucket/pairs.manifest", s3=s3))
-    assert [set(line) for line in lines] == [{"source", "left", "right"}] * 2
+    assert [set(line) for line in lines] == [{"source", "left", "right", NAMES}] * 2
+    assert {name for line in lines for name in line[NAMES]} == {
+        f"{pool / '0.png'} {pool / '1.png'}",
+        f"{pool / '2.png'} {pool / '3.png'}",
+    }
     for line in lines:
         assert line["source"] == f"{line['left']} {line['right']}" and line["left"].startswith("s3://bucket/pool/")
-    assert tables.read_table(str(tmp_path / "record.csv"))["item"][0] in [line["source"] for line in lines]
+    assert tables.read_table(str(tmp_path / "record.csv"))["item"][0] == f"{pool / '2.png'} {pool / '3.png'}"
     checked = run("check", "s3://bucket/pairs.manifest")
     assert "nothing is wrong" in checked.stderr
     inputs = templates.manifest_inputs("s3://bucket/pairs.manifest", s3=s3)

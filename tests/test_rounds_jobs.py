@@ -1,6 +1,7 @@
 """``gandt run`` with labeling jobs at gandt's own service: rows of scikit-learn's wine table, and pictures."""
 
 import json
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,7 @@ def test_pictures_are_uploaded_and_shown_and_texts_too(live: Any, tmp_path: Path
     (tmp_path / "images").mkdir()
     for number in range(4):
         Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(tmp_path / "images" / f"{number}.png")
+    shutil.copy(tmp_path / "images" / "0.png", tmp_path / "images" / "copy.png")  # one address for two items
     store = embed(str(tmp_path / "images"), str(tmp_path / "store"))
     items = store.items["item"].tolist()
     config = parse_config(settings(live, tmp_path, tmp_path / "pictures", "workers: 1") + f"store: {tmp_path}/store\n")

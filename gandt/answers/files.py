@@ -72,6 +72,7 @@ class Reader:
         self.output, self.s3 = output, s3
         self.jobs: dict[str, Job] = {}
         self.aside: list[tuple[str, str, str, str]] = []  # file, data object, worker, reason
+        self.identities: dict[str, tuple[str, str]] = {}  # worker → issuer and sub, of private workforces
 
     def read(self) -> None:
         """Read everything that the contract names.
@@ -178,10 +179,17 @@ class Reader:
             if not isinstance(worker, str) or not worker:
                 self.aside.append((uri, data_object, "", "an answer has no workerId"))
                 continue
+            self._identity(worker, entry.get("workerMetadata"))
             form = self._form(entry.get("answerContent"), uri, data_object, worker)
             if form is not None:
                 times = (entry.get("acceptanceTime"), entry.get("submissionTime"), entry.get("timeSpentInSeconds"))
                 found.append(Answer(worker, form, uri, *times))
+
+    def _identity(self, worker: str, metadata: Any) -> None:
+        told = metadata.get("identityData") if isinstance(metadata, dict) else None
+        issuer, sub = (told.get("issuer"), told.get("sub")) if isinstance(told, dict) else (None, None)
+        if isinstance(issuer, str) and isinstance(sub, str):
+            self.identities[worker] = (issuer, sub)
 
     def _requested(self, entry: Any, uri: str, job: Job) -> None:
         data_object = _object_id(entry)

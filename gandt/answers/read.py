@@ -13,6 +13,7 @@ from gandt.answers.content import answer_field as choose_field
 from gandt.answers.content import answer_labels, chosen, item_of, tile_labels, worker_comments
 from gandt.answers.files import Answer, Job, Reader, line_page, natural
 from gandt.errors import InputError
+from gandt.manifest.lines import line_names
 from gandt.templates import Header
 
 COLUMNS = ["item", "worker", "label", "job", "data_object", "accepted_at", "submitted_at", "seconds"]
@@ -165,18 +166,18 @@ def _header(template: str | None) -> Header | None:
 
 
 def _items(job: Job, data_object: str) -> dict[int, str]:
-    """Return a data object's items by index; a data object of one item has it at 0.
+    """Return a data object's items by index, by the names that its manifest line brings; one item has the index 0.
 
     An object that no manifest and no request describes keeps its own id as the item's name.
     """
     line = job.objects.get(data_object, {})
-    page = line_page(line)
+    page, names = line_page(line), line_names(line)
     if page:
         return {
-            _index(entry, place): item_of(entry) or f"{data_object}/{_index(entry, place)}"
+            _index(entry, place): names[place] if names else item_of(entry) or f"{data_object}/{_index(entry, place)}"
             for place, entry in enumerate(page)
         }
-    item = item_of(line)
+    item = names[0] if names else item_of(line)
     if item is not None:
         return {0: item}
     # a page that nothing describes: its fields tell the indexes

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from gandt.embedding import EmbeddingStore, embed, models
 from gandt.embedding.store import SET_ASIDE
 from gandt.errors import InputError
 from gandt.images import EXTENSIONS
+from gandt.manifest.lines import line_names
 
 
 def read_seeds(sources: Sequence[str], store: EmbeddingStore, *, s3: Any = None) -> dict[str, list[str]]:
@@ -33,14 +34,14 @@ def read_seeds(sources: Sequence[str], store: EmbeddingStore, *, s3: Any = None)
         When a source names no seeds.
     """
     pairs: list[tuple[str, str]] = []
+    known = set(store.items["item"])
     for source in sources:
-        found = _pairs(source, s3)
+        found = _pairs(source, known, s3)
         if not found:
             raise InputError(
                 f"{source} names no seeds; give a folder per label, a table with item and label, or label=FILE,FILE"
             )
         pairs += found
-    known = set(store.items["item"])
     by_content: dict[str, str] = {}
     seeds: dict[str, list[str]] = {}
     for item, label in sorted(set(pairs)):  # in an order that doesn't depend on the store
@@ -93,7 +94,7 @@ def with_seeds(store: EmbeddingStore, seeds: Mapping[str, Sequence[str]], *, s3:
         return store.joined(found)  # vectors stay mapped when the folder goes
 
 
-def _pairs(source: str, s3: Any) -> list[tuple[str, str]]:
+def _pairs(source: str, known: Collection[str], s3: Any) -> list[tuple[str, str]]:
     if not storage.is_s3(source) and Path(source).is_dir():
         root = Path(source).absolute()
         files = [Path(path) for path in storage.list_uris(str(root)) if Path(path).suffix.lower() in EXTENSIONS]
@@ -102,23 +103,27 @@ def _pairs(source: str, s3: Any) -> list[tuple[str, str]]:
         label, _, files_ = source.partition("=")
         return [(_address(file), label.strip()) for file in files_.split(",") if file.strip()]
     if source.endswith(".manifest"):
-        return _manifest_pairs(source, s3)
+        return _manifest_pairs(source, known, s3)
     table = tables.read_table(source, s3=s3)
     if "source-ref" in table.columns:
-        return _manifest_pairs(source, s3)
+        return _manifest_pairs(source, known, s3)
     rows = tables.read_table(source, tables.GOLD, s3=s3).dropna(subset=["label"])
     return [(_address(str(item)), str(label)) for item, label in zip(rows["item"], rows["label"], strict=True)]
 
 
-def _manifest_pairs(source: str, s3: Any) -> list[tuple[str, str]]:
-    """Read the label from the line's metadata: ``<attribute>-metadata`` with ``class-name``, or ``class-map``."""
+def _manifest_pairs(source: str, known: Collection[str], s3: Any) -> list[tuple[str, str]]:
+    """Read the label from the line's metadata: ``<attribute>-metadata`` with ``class-name``, or ``class-map``.
+
+    Where the line brings its item's name, that counts if the store knows it, else the address.
+    """
     pairs = []
     for number, line in enumerate(storage.read_text(source, s3=s3).splitlines(), 1):
         if not line.strip():
             continue
         try:
             entry = json.loads(line)
-            item = entry["source-ref"]
+            names = [name for name in map(_address, line_names(entry)) if name in known]
+            item = names[0] if names else entry["source-ref"]
             metadata = [value for key, value in entry.items() if key.endswith("-metadata") and isinstance(value, dict)]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"line {number} of {source} is no line of an augmented manifest: {error!r}") from error

@@ -68,9 +68,10 @@ def _consolidate(
     return result
 
 
-def _say_alike(result: Any) -> None:
-    if result.alike_in_words:
-        note(result.alike_in_words)
+def _say_alike(result: Any, names: dict[str, str] | None = None) -> None:
+    words = result.alike_by_name(names or {})
+    if words:
+        note(words)
 
 
 @app.command()
@@ -188,24 +189,34 @@ def workers(
     gold: Gold = None,
     exclude: Exclude = None,
     previous: Previous = None,
+    names: Annotated[
+        str | None,
+        typer.Option(help="Show names: gandt-state, a Ground Truth job's output, or a table (worker, name)."),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Show how reliable each worker is by gold and everybody else's answers, and what else stands out.
 
-    Example: gandt workers answers.parquet --gold gold.csv --out workers.csv --html workers.html
+    Example: gandt workers answers.parquet --gold gold.csv --names gandt-state --html workers.html
     """
     from gandt.consensus import workers as about
     from gandt.consensus.table import read_answers_table
+    from gandt.service.worker_names import names_of
     from gandt.tables import write_table
 
     apart([out, html], [answers, gold, previous])
     result = _consolidate(answers, gold, method=method, categories=category, exclude=exclude or (), previous=previous)
-    _say_alike(result)
+    called: dict[str, str] = names_of(result.workers["worker"], names) if names else {}
+    _say_alike(result, called)
+    if names and len(called) < len(result.workers):
+        note(f"{len(result.workers) - len(called)} of {len(result.workers)} workers have no name in {names}")
     if html:
         from gandt.report.workers import write_worker_pages
 
-        write_worker_pages(read_answers_table(answers), result, html)
+        write_worker_pages(read_answers_table(answers), result, html, names=called)
     if confusion is not None:
+        ids = [worker for worker, name in called.items() if name == confusion]
+        confusion = ids[0] if len(ids) == 1 else confusion
         counts = about.confusion(result, confusion)
         table = counts.rename_axis("true class").reset_index()
         title = f"{confusion}: answers by true class (rows) and label (columns)"
@@ -213,6 +224,8 @@ def workers(
         table, title = about.copying(result), "Pairs of workers, the most surprising agreement first"
     else:
         table, title = about.evidence(read_answers_table(answers), result), "Workers"
+    if names and confusion is None:
+        table = about.named(table, called)
     if out:
         write_table(table, out)
     rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
@@ -220,10 +233,11 @@ def workers(
         show_json(rows)
         return
     if title == "Workers":
-        columns = (
-            "worker", "answers", "reliability", "reliability_low", "reliability_high", "gold_right", "gold_answers",
-        )  # fmt: skip
-        rows = [{name: row[name] for name in (*columns, "speed", "evidence")} for row in rows]
+        columns = [
+            *("worker", *(["name"] if names else []), "answers", "reliability", "reliability_low", "reliability_high"),
+            *("gold_right", "gold_answers", "speed", "evidence"),
+        ]
+        rows = [{name: row[name] for name in columns} for row in rows]
         rows.sort(key=lambda row: not row["evidence"])
     show_table(f"{title} ({len(rows)})" if confusion is None else title, rows[:50])
     if len(rows) > 50:

@@ -52,7 +52,7 @@ def build(
     import pandas as pd
 
     from gandt.errors import InputError
-    from gandt.manifest import build_manifest, build_pairs, extra_of, items_of, pairs_of
+    from gandt.manifest import build_manifest, build_pairs, extra_of, items_of, pairs_of, where_of
     from gandt.manifest import upload as send
     from gandt.tables import GOLD, read_table, write_table
 
@@ -77,19 +77,17 @@ def build(
         if gold is not None:
             known = read_table(gold, GOLD).dropna(subset=["label"])[["item", "label"]]
     extra = extra_of(source, carry) if carry else {}
+    where = {} if pairs else where_of(source)
     if upload is not None:
         images = [item for table in (asked, known) for name in shown for item in table[name]]
-        sent = send([*images, *(positive or []), *(negative or [])], upload)
+        images += [*(positive or []), *(negative or [])]
+        sent = send([where.get(image, image) for image in images], upload)
         for row in sent.set_aside.itertuples():
             note(f"set aside: {row.item}: {row.reason}")
-        where = sent.uris
-        for table in (asked, known):
-            table[shown] = table[shown].apply(lambda column: column.map(where))
-        asked, known = asked.dropna(), known.dropna()
-        extra = {where[item]: keys for item, keys in extra.items() if item in where}
-        positive, negative = (
-            [where[item] for item in examples or [] if item in where] for examples in (positive, negative)
-        )
+        lie = {image: where.get(image, image) for image in images}
+        where = {image: sent.uris[place] for image, place in lie.items() if place in sent.uris}
+        asked, known = (table[table[shown].isin(list(where)).all(axis=1)] for table in (asked, known))
+        positive, negative = ([each for each in some or [] if each in where] for some in (positive, negative))
     options: dict[str, Any] = {
         "categories": category or (),
         "other": other,
@@ -98,6 +96,7 @@ def build(
         "gold_rate": gold_rate if len(known) else 0.0,
         "seed": seed,
         "shared": shared,
+        "where": where,
     }
     if pairs:
         made = build_pairs(asked, gold=known, **options)

@@ -52,6 +52,29 @@ def invite(
 
 
 @commands.command()
+def names(
+    source: Annotated[str, typer.Argument(help="A service's state, a Ground Truth job's output, or a table.")],
+    out: Annotated[str | None, typer.Option("--out", "-o", help="Write them to this table: worker, name.")] = None,
+    json_: Json = False,
+) -> None:
+    """Show what workers are called, whom answers know by an id: who was invited, or the user pool's names.
+
+    Example: gandt workers names gandt-state --out names.csv
+    """
+    from gandt.service.worker_names import worker_names
+    from gandt.tables import write_table
+
+    table = worker_names(source)
+    if out is not None:
+        write_table(table, out)
+    rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    if json_:
+        show_json(rows)
+    else:
+        show_table("Workers", rows)
+
+
+@commands.command()
 def revoke(
     name: Annotated[str, typer.Argument(help="The worker's name.")],
     workteam: Annotated[str | None, typer.Option(help="Only in this workteam.")] = None,

@@ -122,10 +122,15 @@ class Consensus:
     @property
     def alike_in_words(self) -> str:
         """Which workers agree with each other more than their accuracy explains, as a sentence; empty for none."""
+        return self.alike_by_name({})
+
+    def alike_by_name(self, names: Mapping[str, str]) -> str:
+        """Return :attr:`alike_in_words` with workers' names, by their ids, where these are known."""
         pairs = self.alike
         if pairs.empty:
             return ""
-        named = [f"{row.worker} and {row.other} ({row.items:,} items)" for row in pairs.head(3).itertuples()]
+        first = pairs.head(3).replace({"worker": dict(names), "other": dict(names)}) if names else pairs.head(3)
+        named = [f"{row.worker} and {row.other} ({row.items:,} items)" for row in first.itertuples()]
         more = f", and {len(pairs) - 3:,} more pairs" if len(pairs) > 3 else ""
         return (
             "These workers agree with each other more than their accuracy explains: "

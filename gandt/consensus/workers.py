@@ -5,6 +5,9 @@ Nobody is excluded here: :func:`to_exclude` only names workers by a rule that th
 ``consolidate(..., exclude=...)``; leave the names out again and their answers count again.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -15,8 +18,9 @@ from gandt.consensus.crowd import Crowd
 from gandt.consensus.habits import position, same_label, speed
 from gandt.errors import InputError
 
-__all__ = ["confusion", "copying", "evidence", "to_exclude"]
+__all__ = ["confusion", "copying", "evidence", "in_words", "named", "to_exclude"]
 
+_ALIKE = "agrees with {} beyond what both know"
 _SURE = 4.0  # standard deviations; by chance one honest worker in 30,000
 
 
@@ -103,6 +107,39 @@ def to_exclude(workers: pd.DataFrame, below: float, *, sure: bool = True) -> lis
     return [str(name) for name in workers.loc[workers[column] < below, "worker"]]
 
 
+def named(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """Return a table about workers (:func:`evidence`, :func:`copying`) with their names beside the ids.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        ``worker``; ``other`` and ``evidence`` where there are.
+    names : mapping of str to str
+        What workers are called, by id; "" for those it lacks.
+
+    Returns
+    -------
+    pd.DataFrame
+        The table with ``name`` (and ``other_name``), and names in the words of ``evidence``.
+    """
+    columns: dict[str, Any] = {}
+    for column, values in table.items():
+        told: Any = values
+        if column == "evidence":
+            told = [in_words(words, names) for words in values]
+        columns[str(column)] = told
+        if column in ("worker", "other"):
+            columns["name" if column == "worker" else "other_name"] = [names.get(who, "") for who in values]
+    return pd.DataFrame(columns, index=table.index)
+
+
+def in_words(words: str, names: Mapping[str, str]) -> str:
+    """Return a row's evidence with the name of the worker whom it tells by id, where that is known."""
+    for worker in names:
+        words = words.replace(_ALIKE.format(worker), _ALIKE.format(names[worker]))
+    return words
+
+
 def _copies(crowd: Crowd, pairs: pd.DataFrame) -> pd.DataFrame:
     pairs = pairs[pairs["z"] > 0]
     both = pd.concat([pairs, pairs.rename(columns={"worker": "other", "other": "worker"})])
@@ -133,6 +170,6 @@ def _words(table: pd.DataFrame, classes: int) -> list[str]:
             if row["position_p"] < 1e-6:
                 found.append("labels depend on the place on the page")
             if row["copies_z"] > copying_z:
-                found.append(f"agrees with {row['copies']} beyond what both know")
+                found.append(_ALIKE.format(row["copies"]))
         words.append("; ".join(found))
     return words

@@ -22,7 +22,7 @@ from gandt.candidates.seeds import read_seeds, with_seeds
 from gandt.consensus import consolidate
 from gandt.embedding import EmbeddingStore
 from gandt.errors import InputError, ServiceError
-from gandt.manifest import build_manifest, items_of
+from gandt.manifest import build_manifest, items_of, where_of
 from gandt.names import item_labels
 
 STEPS = ("filter", "ask", "create", "consolidate", "report")
@@ -175,8 +175,9 @@ class Steps:
     def filter(self, run: Round) -> None:
         """Write candidates.parquet: whom to ask about, the most similar first."""
         if run.items:
-            names = items_of(run.items, s3=self.s3)
-            found = pd.DataFrame({"item": names, "decision": "keep"})
+            names, where = items_of(run.items, s3=self.s3), where_of(run.items, s3=self.s3)
+            found = pd.DataFrame({"item": names, "address": [where.get(name, name) for name in names]})
+            found["decision"] = "keep"
         else:
             with tempfile.TemporaryDirectory() as folder:
                 storage.copy_tree(run.store, folder, s3=self.s3)
@@ -185,7 +186,8 @@ class Steps:
                 options: dict[str, Any] = {"recall": run.recall, "explore": run.explore, "seed": run.seed}
                 pool = with_seeds(store, seeds, s3=self.s3)
                 found = filter_by_similarity(pool, seeds, rule=run.rule, other=run.other, **options)
-        local = next((item for item in found["item"] if not storage.is_s3(item)), None)
+        shown = found["address" if "address" in found else "item"]
+        local = next((item for item in shown if not storage.is_s3(item)), None)
         if local is not None:
             raise InputError(f"run {run.name}: {local} isn't on S3, where workers could see it; embed the S3 folder")
         self._write(run, "candidates.parquet", found)
@@ -197,7 +199,7 @@ class Steps:
         tiles = (run.budget - run.spent) // run.workers
         if run.round >= run.rounds or tiles < 1 or not wanted:
             return
-        known = self._gold(run)
+        known, where = self._gold(run), self._addresses(run)
         wanted = wanted[: max(1, int(tiles * (1 - (run.gold_rate if known else 0.0))))]
         manifest = None
         # best first, a tile's place on the page would tell its likely label
@@ -211,6 +213,7 @@ class Steps:
                 gold=known,
                 gold_rate=run.gold_rate if known else 0.0,
                 seed=run.seed + run.round,
+                where=where,
             )
             over = len(wanted) + len(manifest.gold) - tiles
             if over <= 0:
@@ -332,6 +335,11 @@ class Steps:
         labels = self._read(self.place(run, "labels.parquet")).set_index("item")
         open_ = labels[labels["status"] != "confident"].sort_values("confidence", na_position="first", kind="stable")
         return [*(item for item in chosen if item not in labels.index and item not in known), *open_.index]
+
+    def _addresses(self, run: Round) -> dict[str, str]:
+        """Return where the candidates lie, by name, if that isn't the same."""
+        table = self._read(self.place(run, "candidates.parquet"))
+        return dict(zip(table["item"], table["address"], strict=True)) if "address" in table.columns else {}
 
     def _gold(self, run: Round) -> dict[str, str]:
         if not run.gold:

@@ -18,7 +18,7 @@ from gandt.jobs.inputs import FOLDER
 from gandt.jobs.request import check_request, refuse_public
 from gandt.jobs.rights import trusts
 from gandt.manifest.check import MAX_OBJECTS
-from gandt.manifest.lines import line_items, raw_lines
+from gandt.manifest.lines import line_shown, raw_lines
 
 # rights that gandt's commands ask of whoever runs them, with what for; docs/aws.md has the same list
 CALLER_RIGHTS = (
@@ -380,7 +380,7 @@ def _manifest(exam: Exam, uri: str, attribute: str) -> set[str]:
         errors = table[table["severity"] == "error"]
         count = sum(1 for raw in raw_lines(uri, s3=s3) if raw.content.strip())
         for line in _first(manifests.read_lines(uri, s3=s3)) if errors.empty else ():
-            buckets |= {storage.split_s3(item)[0] for item in line_items(line) if storage.is_s3(item)}
+            buckets |= {storage.split_s3(item)[0] for item in line_shown(line) if storage.is_s3(item)}
         if len(errors):
             worst = "; ".join(f"line {line}: {text}" for line, text in errors[["line", "problem"]].values[:3])
             fix = f"correct it; gandt manifest check {uri} lists all {len(errors):,}"

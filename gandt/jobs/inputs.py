@@ -12,14 +12,16 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 from gandt import manifest as manifests
 from gandt import resources, storage, templates
 from gandt.errors import ContractError, InputError
+from gandt.images import EXTENSIONS
 from gandt.jobs.client import asked
 from gandt.jobs.request import build_request, check_request, merged, refuse_public
 from gandt.manifest.build import dumps
-from gandt.manifest.lines import page_entries
+from gandt.manifest.lines import line_items, named, page_entries
 
 FOLDER = "gandt-input"  # below the output: what create uploads
 _LOCAL_ACCOUNT = "000000000000"
@@ -253,7 +255,7 @@ def _local_manifest(path: str, output: str, *, s3: Any, upload: bool) -> tuple[b
     images = list(dict.fromkeys(image for line in lines for image in _local_images(line)))
     if not images:
         return storage.read_bytes(path), 0
-    where = {image: str(base / image.removeprefix("file://")) for image in images}
+    where = {image: _file(base, image) for image in images}
     for image, place in where.items():
         if not Path(place).is_file():
             raise InputError(f"{path} names {image}, which is neither an s3:// address nor a file beside the manifest")
@@ -263,24 +265,45 @@ def _local_manifest(path: str, output: str, *, s3: Any, upload: bool) -> tuple[b
     return "".join(dumps(_moved(line, where)) + "\n" for line in lines).encode(), len(images)
 
 
+def _file(base: Path, image: str) -> str:
+    """Return the path of a file that a manifest in the folder ``base`` names; file:// addresses may be escaped."""
+    place = base / image.removeprefix("file://")
+    if image.startswith("file://") and not place.is_file():
+        place = base / unquote(image.removeprefix("file://"))
+    return str(place)
+
+
 def _local_images(line: Mapping[str, Any]) -> Iterator[str]:
     for entry in page_entries(dict(line)) or [dict(line)]:
         shown = [entry.get("source-ref"), *entry.get("positive_examples", []), *entry.get("negative_examples", [])]
+        shown += [entry[side] for side in _pair(entry)]
         yield from (image for image in shown if isinstance(image, str) and "://" not in image.removeprefix("file://"))
 
 
+def _pair(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the keys of the two images of a pair, as ``gandt manifest build --pairs`` writes it; () of all else."""
+    sides = [str(entry.get(side)) for side in ("left", "right")]
+    images = all(PurePosixPath(side).suffix.lower() in EXTENSIONS for side in sides)
+    return ("left", "right") if images and entry.get("source") == " ".join(sides) else ()
+
+
 def _moved(line: dict[str, Any], where: Mapping[str, str]) -> dict[str, Any]:
+    """Return the line with its images' addresses in place of local paths, which it keeps as its items' names."""
+
     def move(entry: dict[str, Any]) -> dict[str, Any]:
         new = dict(entry)
-        if isinstance(entry.get("source-ref"), str):
-            new["source-ref"] = where.get(entry["source-ref"], entry["source-ref"])
+        for key in ("source-ref", *_pair(entry)):
+            if isinstance(entry.get(key), str):
+                new[key] = where.get(entry[key], entry[key])
+        if _pair(entry):
+            new["source"] = f"{new['left']} {new['right']}"
         for key in ("positive_examples", "negative_examples"):
             if isinstance(entry.get(key), list):
                 new[key] = [where.get(image, image) if isinstance(image, str) else image for image in entry[key]]
         return new
 
     page = page_entries(line)
-    return {**line, "source": dumps([move(entry) for entry in page])} if page else move(line)
+    return named({**line, "source": dumps([move(entry) for entry in page])} if page else move(line), line_items(line))
 
 
 # ---------------------------------------------------------------- checks

@@ -15,6 +15,7 @@ import pandas as pd
 
 from gandt import storage
 from gandt.errors import ContractError, InputError
+from gandt.manifest.lines import NAMES, named
 
 # https://docs.aws.amazon.com/sagemaker/latest/dg/sms-input-data-input-manifest.html, in characters of JSON
 MAX_LINE = 100_000
@@ -64,6 +65,7 @@ def build_manifest(
     text: bool = False,
     extra: Mapping[str, Mapping[str, Any]] | None = None,
     shared: Mapping[str, Any] | None = None,
+    where: Mapping[str, str] | None = None,
 ) -> Manifest:
     """Turn items into a manifest.
 
@@ -90,6 +92,10 @@ def build_manifest(
         Further keys for single items: on their line, or on their entry of a page.
     shared : mapping, optional
         Further keys for all, such as ``header`` or ``multi_select``: on every line.
+    where : mapping of str to str, optional
+        What is shown for an item (or an example) whose address is another than its name, such as an uploaded image's.
+        The line then brings the items' names beside (``gandt-items``), which the job's answers go by. Several items
+        may lie at one address.
 
     Returns
     -------
@@ -102,7 +108,7 @@ def build_manifest(
     ContractError
         When a line would be longer than Ground Truth takes, or a key is not allowed.
     """
-    gold, extra, shared = dict(gold or {}), extra or {}, dict(shared or {})
+    gold, extra, shared, where = dict(gold or {}), extra or {}, dict(shared or {}), where or {}
     _check_options(per_page, gold, gold_rate, shared, extra)
     asked = [item for item in dict.fromkeys(items) if item not in gold]
     if not asked:
@@ -113,30 +119,40 @@ def build_manifest(
     tiles, places, pages = _deal(asked, list(gold), per_page, gold_rate, random.Random(seed))
 
     key = "source" if text else "source-ref"
+    positive, negative = ([where.get(each, each) for each in part] for part in (positive_examples, negative_examples))
     lines: list[dict[str, Any]] = []
     for page in range(pages):
         if per_page == 1:
             head: dict[str, Any] = {"labels": list(categories), "other": other}
-            head |= {"positive_examples": list(positive_examples), "negative_examples": list(negative_examples)}
+            head |= {"positive_examples": positive, "negative_examples": negative}
             given = {name: value for name, value in head.items() if value}
-            line = {key: tiles[page], **given, **shared, **extra.get(tiles[page], {})}
+            items = [tiles[page]]
+            line = {key: where.get(items[0], items[0]), **given, **shared, **extra.get(items[0], {})}
         else:
             # the index is global: a tile's number over all pages, gold included
-            entries = [{key: tiles[i], "index": i, **extra.get(tiles[i], {})} for i in range(page, len(tiles), pages)]
+            places_ = range(page, len(tiles), pages)
+            items = [tiles[i] for i in places_]
+            entries = [
+                {key: where.get(item, item), "index": i, **extra.get(item, {})}
+                for i, item in zip(places_, items, strict=True)
+            ]
             entries[0] |= {
                 "event_names": list(categories),
-                "positive_examples": list(positive_examples),
-                "negative_examples": list(negative_examples),
+                "positive_examples": positive,
+                "negative_examples": negative,
                 "other_category_label": other,
             }
             line = {"source": dumps(entries), **shared}
+        line = named(line, items)
         _check_length(line, page)
         lines.append(line)
     record = [(str(i % pages), tiles[i], gold[tiles[i]]) for i in sorted(places, key=lambda i: (i % pages, i))]
     return Manifest(lines, pd.DataFrame(record, columns=GOLD_COLUMNS, dtype=str))
 
 
-def build_pairs(pairs: pd.DataFrame, *, gold: pd.DataFrame | None = None, **options: Any) -> Manifest:
+def build_pairs(
+    pairs: pd.DataFrame, *, gold: pd.DataFrame | None = None, where: Mapping[str, str] | None = None, **options: Any
+) -> Manifest:
     """Turn pairs of images into a manifest of one data object each, for the templates pair-same and pair-better.
 
     A pair's item, by which its label is found later, is both addresses with a space between.
@@ -147,6 +163,8 @@ def build_pairs(pairs: pd.DataFrame, *, gold: pd.DataFrame | None = None, **opti
         ``left, right``: addresses.
     gold : pandas.DataFrame, optional
         ``left, right, label`` of pairs whose label is known.
+    where : mapping of str to str, optional
+        Where images lie, by what the tables call them; as in :func:`build_manifest`.
     **options
         ``categories, other, positive_examples, negative_examples, gold_rate, seed, shared`` of :func:`build_manifest`.
 
@@ -158,11 +176,14 @@ def build_pairs(pairs: pd.DataFrame, *, gold: pd.DataFrame | None = None, **opti
     known = pd.DataFrame(columns=["left", "right", "label"], dtype=str) if gold is None else gold
     asked = list(zip(pairs["left"], pairs["right"], strict=True))
     golden = list(zip(known["left"], known["right"], strict=True))
+    lies = where or {}
+    shown = {f"{left} {right}": (lies.get(left, left), lies.get(right, right)) for left, right in [*asked, *golden]}
     return build_manifest(
         [f"{left} {right}" for left, right in asked],
         gold={f"{left} {right}": label for (left, right), label in zip(golden, known["label"], strict=True)},
         text=True,
-        extra={f"{left} {right}": {"left": left, "right": right} for left, right in [*asked, *golden]},
+        extra={item: {"left": left, "right": right} for item, (left, right) in shown.items()},
+        where={**lies, **{item: " ".join(pair) for item, pair in shown.items()}},
         **options,
     )
 
@@ -202,7 +223,7 @@ def _check_options(
         )
         raise InputError(f"gold can't be mixed in: {lacking}")
     for name in [*shared, *(name for keys in extra.values() for name in keys)]:
-        if not name or name.startswith("$") or name in ("source", "source-ref", "index"):
+        if not name or name.startswith("$") or name in ("source", "source-ref", "index", NAMES):
             raise ContractError(
                 f"{name!r} can't be an extra key of a manifest line: it is reserved; choose another name"
             )

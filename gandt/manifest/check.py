@@ -17,7 +17,7 @@ import pandas as pd
 from gandt import storage
 from gandt.errors import InputError
 from gandt.manifest.build import MAX_ATTRIBUTE, MAX_LINE, attribute_length
-from gandt.manifest.lines import RawLine, page_entries, raw_lines
+from gandt.manifest.lines import NAMES, RawLine, line_names, page_entries, raw_lines
 from gandt.manifest.online import check_objects
 
 COLUMNS = ["line", "severity", "rule", "problem"]
@@ -173,6 +173,8 @@ class _Checker:
             yield "warning", "keys", f"the key {key!r} stands twice in an object; the last one counts"
         yield from self._keys(line, len(text))
         yield from self._source(line, raw.number)
+        if NAMES in line and not line_names(line):
+            yield "error", "names", f"{NAMES!r} isn't a list of names, one for each item of the line; build it again"
         yield from self._chained(line)
 
     def _keys(self, line: dict[str, Any], length: int) -> Iterator[Problem]:

@@ -1,7 +1,8 @@
 """Filter, split, join, chain and merge augmented manifests, line by line.
 
-Lines are dicts as :func:`gandt.manifest.lines.read_lines` yields them; none is changed in place. What a line shows (an
-address, a text, or a page of them) tells which lines of two manifests belong together.
+Lines are dicts as :func:`gandt.manifest.lines.read_lines` yields them; none is changed in place. The names of a line's
+items (which it brings, or else what it shows: an address, a text, or a page of them) tell which lines of two manifests
+belong together. A manifest that brings none meets one that does by what both show, where that has one name.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ import pandas as pd
 
 from gandt.errors import InputError
 from gandt.manifest.labels import label_attributes, labels_of
-from gandt.manifest.lines import line_items, page_entries
+from gandt.manifest.lines import NAMES, line_items, line_names, line_shown, named, page_entries
 
 Line = dict[str, Any]
 
@@ -98,7 +99,7 @@ def split_share(lines: Iterable[Line], share: float, *, seed: int = 0) -> tuple[
         raise InputError(f"the share is {share}; it must lie between 0 and 1")
     parts: tuple[list[Line], list[Line]] = ([], [])
     for line in lines:
-        name = json.dumps([seed, line_items(line)]).encode()
+        name = json.dumps([seed, line_shown(line)]).encode()
         draw = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest()) / 2**64
         parts[draw >= share].append(line)
     return parts
@@ -112,12 +113,14 @@ def explode_pages(lines: Iterable[Line]) -> Iterator[Line]:
             yield line
             continue
         labels = {name: _by_item(line, name) for name in label_attributes([line])}
-        rest = {key: value for key, value in line.items() if key != "source" and key not in labels}
+        rest = {key: value for key, value in line.items() if key not in ("source", NAMES) and key not in labels}
+        names = line_names(line)
         for place, entry in enumerate(entries):
             single: Line = {str(key): entry[key] for key in ("source-ref", "source") if key in entry}
             parts = {name: part[place] for name, part in labels.items() if part.get(place) is not None}
             alone = [f"{name}-metadata" for name in labels if name not in parts]
-            yield {**single, **{key: value for key, value in rest.items() if key not in alone}, **parts}
+            whole = {**single, **{key: value for key, value in rest.items() if key not in alone}, **parts}
+            yield named(whole, [names[place]]) if names else whole
 
 
 def _by_item(line: Line, attribute: str) -> dict[int, Any]:
@@ -188,12 +191,15 @@ def join_lines(*manifests: Iterable[Line]) -> list[Line]:
         At a conflict, with the object and the key.
     """
     joined: dict[tuple[str, ...], Line] = {}
-    for lines in manifests:
+    read = [list(lines) for lines in manifests]
+    names = _names(read)
+    for lines in read:
         for line in lines:
-            found = joined.setdefault(_shown(line), {})
+            items = _items(line, names)
+            found = joined.setdefault(items, {})
             for key, value in line.items():
                 if key in found and found[key] != value:
-                    shown = ", ".join(_shown(line))[:200]
+                    shown = ", ".join(items)[:200]
                     raise InputError(f"{shown} has two values for {key!r}; merge the manifests instead of joining them")
                 found[key] = value
     return list(joined.values())
@@ -237,11 +243,13 @@ def merge_lines(
     plain: dict[tuple[str, ...], Line] = {}
     found: dict[tuple[str, ...], list[tuple[str, Any, Any, str]]] = {}  # attribute, label, metadata, from
     names: dict[str, None] = {}
-    for number, lines in enumerate(manifests):
-        for line in explode_pages(lines):
+    single = [list(explode_pages(lines)) for lines in manifests]
+    known = _names(single)
+    for number, lines in enumerate(single):
+        for line in lines:
             here = list(attributes) if attributes is not None else label_attributes([line])
             keys = {key for name in here for key in (name, f"{name}-metadata")}
-            shown = _shown(line)
+            shown = _items(line, known)
             plain.setdefault(shown, {}).update({key: value for key, value in line.items() if key not in keys})
             for name in here:
                 if line.get(name) is not None:
@@ -286,5 +294,14 @@ def _told(entry: tuple[str, Any, Any, str]) -> str:
     return ", ".join(sorted(str(row["label"]) for row in rows if row.get("label") is not None))
 
 
-def _shown(line: Line) -> tuple[str, ...]:
-    return tuple(line_items(line))
+def _names(manifests: Iterable[Iterable[Line]]) -> dict[str, str]:
+    """Return the names that lines bring, by what they show; what has several names is left out."""
+    found: dict[str, set[str]] = {}
+    for line in (line for lines in manifests for line in lines):
+        for shown, name in zip(line_shown(line), line_names(line), strict=False):
+            found.setdefault(shown, set()).add(name)
+    return {shown: next(iter(names)) for shown, names in found.items() if len(names) == 1}
+
+
+def _items(line: Line, names: dict[str, str]) -> tuple[str, ...]:
+    return tuple(line_names(line) or [names.get(item, item) for item in line_items(line)])

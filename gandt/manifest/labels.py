@@ -12,7 +12,7 @@ import pandas as pd
 
 from gandt import storage
 from gandt.errors import InputError, StorageError
-from gandt.manifest.lines import line_items, read_lines
+from gandt.manifest.lines import line_items, line_names, page_entries, read_lines
 
 COLUMNS = [
     *(
@@ -169,8 +169,8 @@ def labels_of(line: dict[str, Any], attribute: str, data_object: str = "", *, s3
     ):
         value = _held(value, s3)  # gandt's post-annotation Lambda refers to S3 where a response would be too large
     kind = head["type"]
-    if isinstance(value, dict) and isinstance(value.get("items"), list) and kind in ("custom", ""):
-        return [{**head, **row} for row in _page(value["items"], items)]
+    if isinstance(value, dict) and isinstance(value.get("items"), list) and value["items"] and kind in ("custom", ""):
+        return [{**head, **row} for row in _page(value["items"], items, _by_index(line))]
     return [{**head, "item": items[0], **row} for row in _READERS.get(kind, _custom)(value, metadata)]
 
 
@@ -303,10 +303,17 @@ def _given(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"reason": "nobody answered", "value": _dumps(rest) if rest else None}
 
 
-def _page(entries: list[Any], items: list[str]) -> Iterator[dict[str, Any]]:
+def _by_index(line: dict[str, Any]) -> dict[str, str]:
+    """Return the names that a page's line brings, by its entries' index."""
+    names = line_names(line)
+    entries = enumerate(page_entries(line))
+    return {str(entry.get("index", place)): names[place] for place, entry in entries} if names else {}
+
+
+def _page(entries: list[Any], items: list[str], names: dict[str, str]) -> Iterator[dict[str, Any]]:
     for place, entry in enumerate(map(_mapping, entries)):
         known = items[place] if place < len(items) else ""
-        item = entry.get("source-ref") or entry.get("source") or known
+        item = names.get(str(entry.get("index", place))) or entry.get("source-ref") or entry.get("source") or known
         inner = {key: part for key, part in entry.items() if key not in ("source-ref", "source", "index")}
         for row in _given(inner):
             yield {"item": str(item), **row}

@@ -1,7 +1,7 @@
 """A manifest's lines, read as a stream: from a local path or S3, in little memory, whatever they hold."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,10 @@ from gandt.errors import InputError
 
 _CHUNK = 1 << 20
 LONGEST = 4 << 20  # bytes of a line that are kept; Ground Truth's limit is far below
+
+# The user's own names of a line's items, a list with one for each, where the line shows them under other addresses.
+# It stands on the line and not in a page's entries, so that it never is a part of what workers are shown.
+NAMES = "gandt-items"
 
 
 @dataclass(frozen=True)
@@ -103,13 +107,45 @@ def page_entries(line: dict[str, Any]) -> list[dict[str, Any]]:
     return page if isinstance(page, list) and page and all(isinstance(entry, dict) for entry in page) else []
 
 
-def line_items(line: dict[str, Any]) -> list[str]:
+def line_shown(line: dict[str, Any]) -> list[str]:
     """Return what a line shows: the address or text of its item, or of each item of its page."""
-    found = [_item(entry) for entry in page_entries(line) or [line]]
-    return [item for item in found if item is not None]
+    found = [_shown(entry) for entry in page_entries(line) or [line]]
+    return [shown for shown in found if shown is not None]
 
 
-def _item(entry: dict[str, Any]) -> str | None:
+def line_items(line: dict[str, Any]) -> list[str]:
+    """Return the names of a line's items: those that it brings (:data:`NAMES`), else what it shows."""
+    return line_names(line) or line_shown(line)
+
+
+def line_names(line: dict[str, Any]) -> list[str]:
+    """Return the names that a line brings for its items, in their order; [] where it brings none, or not one each."""
+    names = line.get(NAMES)
+    count = len(page_entries(line)) or 1
+    if not isinstance(names, list) or len(names) != count:
+        return []
+    return names if all(isinstance(name, str) and name for name in names) else []
+
+
+def named(line: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return the line with its items' names, one for each entry; without them where it shows nothing else."""
+    plain = {key: value for key, value in line.items() if key != NAMES}
+    return plain if list(names) == line_shown(plain) else {**plain, NAMES: list(names)}
+
+
+def addresses(lines: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Return what lines show for each of their items, by the item's name; the first counts."""
+    found: dict[str, str] = {}
+    for line in lines:
+        names = line_names(line)
+        for place, entry in enumerate(page_entries(line) or [line]):
+            shown = _shown(entry)
+            if shown is not None:
+                found.setdefault(names[place] if names else shown, shown)
+    return found
+
+
+def _shown(entry: dict[str, Any]) -> str | None:
     for key in ("source-ref", "source"):
         if isinstance(entry.get(key), str) and entry[key]:
             return str(entry[key])

@@ -11,7 +11,9 @@ from gandt import storage, tables
 from gandt.embedding import EmbeddingStore
 from gandt.errors import InputError
 from gandt.images import EXTENSIONS
-from gandt.manifest.lines import line_items, read_lines
+from gandt.manifest.lines import addresses, read_lines
+
+_MANIFESTS = (".manifest", ".json")
 
 
 def items_of(source: str, *, s3: Any = None) -> list[str]:
@@ -22,7 +24,8 @@ def items_of(source: str, *, s3: Any = None) -> list[str]:
     source : str
         A local folder or S3 prefix of images (with all below it); a list with one item a line (``.txt``); a table with
         a column ``item`` (candidates: without those to discard; labels: only those to be relabeled or unanswered); an
-        embedding store (what is embedded); a manifest (``.manifest``, ``.json``: what its lines show).
+        embedding store (what is embedded); a manifest (``.manifest``, ``.json``: its items by the names that it brings,
+        else by what it shows).
 
     Raises
     ------
@@ -34,8 +37,8 @@ def items_of(source: str, *, s3: Any = None) -> list[str]:
     suffix = PurePosixPath(source.rstrip("/")).suffix.lower()
     if suffix == ".txt":
         items = [line.strip() for line in storage.read_text(source, s3=s3).splitlines() if line.strip()]
-    elif suffix in (".manifest", ".json"):
-        items = [item for line in read_lines(source, s3=s3) for item in line_items(line)]
+    elif suffix in _MANIFESTS:
+        items = list(addresses(read_lines(source, s3=s3)))
     elif suffix in tables.FORMATS:
         items = _from_table(tables.read_table(source, tables.ITEMS, s3=s3))
     elif storage.is_s3(source):
@@ -51,6 +54,19 @@ def items_of(source: str, *, s3: Any = None) -> list[str]:
     if not items:
         raise InputError(f"{source} names no item; give a place with images, or a list or table that isn't empty")
     return items
+
+
+def where_of(source: str, *, s3: Any = None) -> dict[str, str]:
+    """Return what a manifest shows for those of its items whose names it brings, by name; {} for other sources.
+
+    Raises
+    ------
+    InputError, StorageError
+        As :func:`items_of` does.
+    """
+    if PurePosixPath(source.rstrip("/")).suffix.lower() not in _MANIFESTS:
+        return {}
+    return {item: shown for item, shown in addresses(read_lines(source, s3=s3)).items() if item != shown}
 
 
 def _images(base: str, s3: Any) -> list[str]:

@@ -19,7 +19,7 @@ def worker_intervals(workers: pd.DataFrame, truth: Mapping[str, float]) -> str:
     ----------
     workers : pd.DataFrame
         worker, answers, reliability, reliability_low, reliability_high, gold_answers, gold_right; optionally
-        simulated_as, which is shown beside the name.
+        simulated_as, which is shown beside the name, and name, which is shown instead of the id.
     truth : mapping of str to float
         Each worker's true share of right answers, drawn as a ring; empty where nobody knows.
     """
@@ -33,7 +33,7 @@ def worker_intervals(workers: pd.DataFrame, truth: Mapping[str, float]) -> str:
     parts = [_grid([x(value) for value in _FIFTHS], [f"{value:.0%}" for value in _FIFTHS], top, height - 30)]
     for number, row in enumerate(rows):
         y = top + step * number + step / 2
-        name, kind = str(row["worker"]).rpartition(".")[2], row.get("simulated_as")
+        name, kind = row.get("name") or str(row["worker"]).rpartition(".")[2], row.get("simulated_as")
         shown = f"{name} · {kind}" if isinstance(kind, str) else name
         parts.append(f'<text x="{left - 10}" y="{y + 4}" text-anchor="end">{escape(shown)}</text>')
         low, high = x(row["reliability_low"]), x(row["reliability_high"])

@@ -1,5 +1,6 @@
 """Pages about workers: for each what his answers say of him, in words and numbers."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from markupsafe import Markup
 
 from gandt import storage
 from gandt.consensus import Consensus
-from gandt.consensus.workers import confusion, copying, evidence
+from gandt.consensus.workers import confusion, copying, evidence, in_words
 from gandt.report.charts import worker_intervals
 
 _FOLDER = Path(__file__).parent
@@ -29,7 +30,7 @@ def style() -> Markup:
     return Markup((_FOLDER / "style.liquid.html").read_text(encoding="utf-8"))
 
 
-def worker_pages(answers: pd.DataFrame, consensus: Consensus) -> Markup:
+def worker_pages(answers: pd.DataFrame, consensus: Consensus, names: Mapping[str, str] | None = None) -> Markup:
     """Write the part of a page that is about workers: copying pairs, and for each worker what stands out.
 
     Parameters
@@ -37,20 +38,28 @@ def worker_pages(answers: pd.DataFrame, consensus: Consensus) -> Markup:
     answers : pd.DataFrame
         The table that was consolidated.
     consensus : Consensus
+    names : mapping of str to str, optional
+        What workers are called, by id; the id stands beside.
 
     Raises
     ------
     InputError
         When the consensus is of several labels per item.
     """
+    known = names or {}
     table = evidence(answers, consensus)
     table = table.sort_values("evidence", key=lambda text: text == "", kind="stable")
     pairs = copying(consensus)
     narrow = len(consensus.classes) <= _WIDE
-    workers = [_page(row, consensus, narrow) for row in table.head(_SHOWN).to_dict("records")]
+    workers = [_page(row, consensus, narrow, known) for row in table.head(_SHOWN).to_dict("records")]
     content = {
         "pairs": [
-            {**row, "expected": f"{row['expected']:.1f}", "z": f"{row['z']:.1f}"}
+            {
+                **row,
+                **{who: _called(row[who], known) for who in ("worker", "other")},
+                "expected": f"{row['expected']:.1f}",
+                "z": f"{row['z']:.1f}",
+            }
             for row in pairs[pairs["z"] > _STANDS_OUT].head(20).to_dict("records")
         ],
         "classes": list(consensus.classes),
@@ -60,8 +69,10 @@ def worker_pages(answers: pd.DataFrame, consensus: Consensus) -> Markup:
     return Markup(template("workers").render(**content))
 
 
-def write_worker_pages(answers: pd.DataFrame, consensus: Consensus, uri: str, *, s3: Any = None) -> None:
-    """Write a self-contained HTML page about the workers.
+def write_worker_pages(
+    answers: pd.DataFrame, consensus: Consensus, uri: str, *, names: Mapping[str, str] | None = None, s3: Any = None
+) -> None:
+    """Write a self-contained HTML page about the workers, with their ``names`` by id where these are given.
 
     Raises
     ------
@@ -71,6 +82,7 @@ def write_worker_pages(answers: pd.DataFrame, consensus: Consensus, uri: str, *,
         When it can't be written.
     """
     best = consensus.workers.sort_values("answers", ascending=False, kind="stable").head(_SHOWN)
+    best = best.assign(name=[(names or {}).get(worker, "") for worker in best["worker"]])
     body = (
         Markup('<!doctype html>\n<html lang="en"><head><meta charset="utf-8">')
         + Markup('<meta name="viewport" content="width=device-width, initial-scale=1"><title>Workers</title>')
@@ -78,15 +90,19 @@ def write_worker_pages(answers: pd.DataFrame, consensus: Consensus, uri: str, *,
         + Markup("</head>\n<body>\n<h1>Workers</h1>\n<p>How often each is right, as gold and agreement show it, ")
         + Markup("with a 95 % interval.</p>\n")
         + Markup(worker_intervals(best, {}))
-        + worker_pages(answers, consensus)
+        + worker_pages(answers, consensus, names)
         + Markup("</body></html>\n")
     )
     storage.write_text(uri, str(body), s3=s3)
 
 
-def _page(row: dict[Any, Any], consensus: Consensus, narrow: bool) -> dict[str, Any]:
+def _called(worker: str, names: Mapping[str, str]) -> str:
+    return f"{names[worker]} ({worker})" if worker in names else worker
+
+
+def _page(row: dict[Any, Any], consensus: Consensus, narrow: bool, names: Mapping[str, str]) -> dict[str, Any]:
     counts = confusion(consensus, row["worker"])
-    facts = _facts(row)
+    facts = _facts(row, names)
     if not narrow:
         facts.append(("largest errors", _largest(counts)))
     table = [
@@ -94,20 +110,20 @@ def _page(row: dict[Any, Any], consensus: Consensus, narrow: bool) -> dict[str, 
         for place, (name, cells) in enumerate(zip(counts.index, counts.to_numpy(), strict=True))
     ]
     return {
-        "name": row["worker"],
+        "name": _called(row["worker"], names),
         "reliability": f"{row['reliability']:.0%}",
         "low": f"{row['reliability_low']:.0%}",
         "high": f"{row['reliability_high']:.0%}",
         "answers": f"{row['answers']:,}",
         "gold": f", gold {row['gold_right']} of {row['gold_answers']}" if row["gold_answers"] else "",
         "excluded": bool(row["excluded"]),
-        "evidence": [sentence for sentence in row["evidence"].split("; ") if sentence],
+        "evidence": [in_words(sentence, names) for sentence in row["evidence"].split("; ") if sentence],
         "facts": [{"what": what, "value": value} for what, value in facts],
         "table": table if narrow else [],
     }
 
 
-def _facts(row: dict[Any, Any]) -> list[tuple[str, str]]:
+def _facts(row: dict[Any, Any], names: Mapping[str, str]) -> list[tuple[str, str]]:
     share, usual = row["same_label_share"], row["same_label_expected"]
     text = f"{row['same_label']}: {share:.0%} of his answers, where others say it to {usual:.0%}"
     facts = [("the label he gives most beyond others", text)]
@@ -119,7 +135,7 @@ def _facts(row: dict[Any, Any]) -> list[tuple[str, str]]:
         chance = "less than 0.1 %" if row["position_p"] < 1e-3 else f"{row['position_p']:.1%}"
         facts.append(("labels that follow the place on the page", f"{chance} likely by chance"))
     if isinstance(row["copies"], str):
-        text = f"{row['copies']}, {row['copies_z']:+.1f} deviations from what both know"
+        text = f"{_called(row['copies'], names)}, {row['copies_z']:+.1f} deviations from what both know"
         facts.append(("agrees most with", text))
     return facts
 

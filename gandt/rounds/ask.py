@@ -161,11 +161,10 @@ class JobAsker:
 
         ask, output = self.ask_, self.ask_["output"]
         address, text, extra = self._shown(items)
-        shown = list(dict.fromkeys(address.values()))
         # a page of one item has another form; a grid of one is a page, too
-        per_page = max(min(ask["per_page"], len(shown)), 2)
+        per_page = max(min(ask["per_page"], len(items)), 2)
         classes = self.config[""]["classes"]
-        manifest = build_manifest(shown, per_page=per_page, categories=classes, text=text, extra=extra)
+        manifest = build_manifest(items, per_page=per_page, categories=classes, text=text, extra=extra, where=address)
         uri = storage.join(output, "manifests", f"{name}.manifest")
         manifest.write(uri, s3=self.s3)
         sagemaker = jobs.connect(ask["endpoint"])
@@ -189,14 +188,13 @@ class JobAsker:
             raise InputError(f"labeling job {name} failed; look at it with gandt job status {name}, and mend the cause")
         answers = read_answers(storage.join(output, "jobs", name), s3=self.s3)
         write_table(answers, str(folder / f"{name}.parquet"))
-        back: dict[str, str] = {}
-        for item in items:
-            back.setdefault(address[item], item)
+        # a job that was made before manifests brought their items' names speaks of addresses
+        back = {**{address[item]: item for item in reversed(items)}, **dict(zip(items, items, strict=True))}
         answers = answers[answers["item"].isin(back)]
         return answers.assign(item=answers["item"].map(back))[ANSWERS]
 
     def _shown(self, items: list[str]) -> tuple[dict[str, str], bool, dict[str, dict[str, Any]]]:
-        """Return what is shown for each item, whether that is text, and further keys by what is shown.
+        """Return what is shown for each item, whether that is text, and further keys by item.
 
         Without ``ask.table`` items are files (pictures, sounds), uploaded where they aren't on S3 yet. With it they
         are its rows: shown whole, or by the one column ``ask.show``, which holds texts or addresses of files.

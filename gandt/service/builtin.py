@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gandt import storage
+from gandt.manifest.lines import NAMES
 
 #: task type: the metadata's ``type``
 TASKS = {
@@ -62,7 +63,7 @@ class PreAnnotation:
             "taskInput": {
                 "taskObject": line["source"] if "source" in line else line["source-ref"],
                 "labels": list(self._labels) if rich else names,
-                "manifestLine": line,
+                "manifestLine": {name: value for name, value in line.items() if name != NAMES},
             },
             "isHumanAnnotationRequired": True,
         }

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from gandt import storage, templates
 from gandt.errors import ContractError, FunctionError
 from gandt.jobs import check_request
+from gandt.manifest.lines import NAMES
 from gandt.progress import track
 from gandt.service import builtin
 from gandt.service.functions import Function
@@ -231,8 +232,8 @@ class LabelingJob:
             When the pre-annotation Lambda fails, or returns no ``taskInput``.
         """
         line = {name: value for name, value in self.lines[int(number)].items() if not name.startswith("$")}
-        if self._pre is None:
-            return line
+        if self._pre is None:  # the names are for the job's owner, and may be paths of his machine
+            return {name: value for name, value in line.items() if name != NAMES}
         event = {"version": "2018-10-06", "labelingJobArn": self.arn, "dataObject": line}
         response = self._answer(self._pre, event, "pre-annotation")
         if not isinstance(response, dict) or not isinstance(response.get("taskInput"), dict):

@@ -26,7 +26,7 @@ def invite(name: str, workteam: str, state: str, *, days: int = 30, new_team: bo
         When there is no such workteam, the name is none, or no service has ever run on this state.
     """
     now, name = time.time(), checked_name(name)
-    with _opened(state) as store:
+    with opened(state) as store:
         _team(store, workteam, new_team, now)
         token = store.issue(store.add_worker(name, workteam), "link", now + days * _DAY)
         return f"{store.setting('address')}/enter#{token}"
@@ -54,7 +54,7 @@ def revoke(name: str, state: str, *, workteam: str | None = None) -> int:
     InputError
         When nobody is called so, or no service has ever run on this state.
     """
-    with _opened(state) as store:
+    with opened(state) as store:
         workers = [worker for worker in store.workers(workteam) if worker.name == name]
         if not workers:
             raise InputError(f"there is no worker called {name!r}; check the name, as it was invited")
@@ -72,7 +72,7 @@ def codes(
         When there is no such workteam, or no service has ever run on this state.
     """
     now = time.time()
-    with _opened(state) as store:
+    with opened(state) as store:
         _team(store, workteam, new_team, now)
         return str(store.setting("address")), [store.issue_code(workteam, now + hours * _HOUR) for _ in range(count)]
 
@@ -85,7 +85,7 @@ def owner_link(state: str, *, days: int = 30) -> str:
     InputError
         When no service has ever run on this state.
     """
-    with _opened(state) as store:
+    with opened(state) as store:
         return f"{store.setting('address')}/owner#key={store.issue(OWNER, 'owner-link', time.time() + days * _DAY)}"
 
 
@@ -97,7 +97,7 @@ def api_token(state: str, *, days: int = 30) -> str:
     InputError
         When no service has ever run on this state.
     """
-    with _opened(state) as store:
+    with opened(state) as store:
         return store.issue(OWNER, "api", time.time() + days * _DAY)
 
 
@@ -109,12 +109,19 @@ def revoke_owner(state: str) -> int:
     InputError
         When no service has ever run on this state.
     """
-    with _opened(state) as store:
+    with opened(state) as store:
         return store.revoke(OWNER, time.time())
 
 
 @contextmanager
-def _opened(state: str) -> Iterator[Store]:
+def opened(state: str) -> Iterator[Store]:
+    """Open the store in a service's state folder, beside the running service.
+
+    Raises
+    ------
+    InputError
+        When no service has ever run on this state.
+    """
     if not (Path(state) / "gandt.sqlite").exists():
         raise InputError(f"there is no service's state in {state}; run gandt serve first, or give its --state")
     with closing(open_store(state)) as store:

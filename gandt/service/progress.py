@@ -9,6 +9,7 @@ from typing import Any
 from gandt.answers.content import answer_field, answer_labels, parse_content, tile_labels
 from gandt.answers.files import line_page
 from gandt.errors import ContractError, InputError
+from gandt.manifest.lines import line_names
 from gandt.service.store import Job, KeptAnswer, Store
 
 BARS = 60  # of the chart of throughput
@@ -151,8 +152,12 @@ class Progress:
         for place, row in enumerate(rows if isinstance(rows, list) else [None], start=1):
             try:
                 number, item, label = (str(row[name]) for name in ("data_object", "item", "label"))
-                page = line_page(lines[int(number)])
-                index = next(entry.get("index", at) for at, entry in enumerate(page) if item in entry.values())
+                page, names = line_page(lines[int(number)]), line_names(lines[int(number)])
+                index = next(
+                    entry.get("index", at)
+                    for at, entry in enumerate(page)
+                    if item in (*names[at : at + 1], *entry.values())
+                )
                 kept.append([number, str(index) if len(page) > 1 or "index" in page[0] else "", label])
             except (TypeError, KeyError, ValueError, IndexError, StopIteration) as error:
                 raise InputError(

@@ -8,7 +8,8 @@ gandt are understood: one item in a line (``source-ref`` or ``source``), and a p
 ``items``               the items as a list in either case: ``[{"source-ref": ..., "index": 0}, ...]``
 ``labels``, ``other``   the categories, and the name of "none of these"
 ``positive_examples``, ``negative_examples``
-                        and every other key of the manifest line, under its own name
+                        and every other key of the manifest line, under its own name, except ``gandt-items``: the
+                        user's names of the items, such as paths of his machine, are none of the worker's business
 
 Environment (all optional):
 
@@ -24,6 +25,8 @@ import os
 
 # characters of one task's input: RenderableTask.Input of the SageMaker API
 MAX_TASK_INPUT = 128_000
+# the manifest line's own names of its items, as in gandt/manifest/lines.py; a test holds the two together
+NAMES = "gandt-items"
 
 logger = logging.getLogger("gandt.pre_annotation")
 logger.setLevel(getattr(logging, os.environ.get("LOG_LEVEL", "INFO").upper(), logging.INFO))
@@ -93,7 +96,7 @@ def build_task_input(data_object, environment):
         if name in head:
             task_input[name] = head[name]
     for name, value in data_object.items():
-        if name not in task_input and not (name == "source" and page is not None):
+        if name not in task_input and name != NAMES and not (name == "source" and page is not None):
             task_input[name] = value
     length = len(json.dumps(task_input, ensure_ascii=False))
     if length > MAX_TASK_INPUT:
