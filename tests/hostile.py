@@ -33,7 +33,9 @@ HOSTILE = (
     "$\\frac$ $x_{$",
     "x" * 5000,
 )
-_SHOWS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
+_CONTROLS = r"\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+_DIRECTIONS = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_SHOWS = re.compile(rf"[{_CONTROLS}{_DIRECTIONS}\u200b\u2060-\u2065\u206a-\u206f\ufeff]")
 
 
 def texts(**options: int) -> st.SearchStrategy[str]:

@@ -1,4 +1,4 @@
-"""The rule by which others' text is shown: every character seen, what languages need kept, the same in Python and pages."""
+"""How others' text is shown: every character seen, what languages need kept, the same in Python and on pages."""
 
 import logging
 import re
@@ -13,7 +13,8 @@ from markupsafe import Markup
 from gandt.text import LogFormatter, escaped, html, isolated, on_screen, script, sentence, shortened, shown, visible
 
 KEPT = (
-    "plain", "na\u00efve Stra\u00dfe", "e\u0301\u0323", "\u732b \u72ac", "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd",
+    "plain", "na\u00efve Stra\u00dfe", "e\u0301\u0323", "\u732b \u72ac",
+    "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd",
     "\u05d1\u05b0\u05bc\u05e8\u05b5\u05d0\u05e9\u05b4\u05c1\u05d9\u05ea", "\u0645\u0631\u062d\u0628\u0627",
     "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",  # Persian, by a non-joiner
     "\u0915\u094d\u200d\u0937", "\u0d28\u0d4d\u200d",  # Devanagari; a Malayalam letter that ends in a joiner
