@@ -82,9 +82,10 @@ def test_json_is_printable_and_reads_back(text: str, capsys) -> None:
     assert json.loads(out) == {"label": text, text: [text]}
 
 
-@pytest.mark.parametrize(
-    "name", ["\x1b[2J\u202egnp.csv", "a\ngandt: all is well.csv", "\udcff\x9b.csv", "[red]x[/red].csv"]
-)
+FILES = ("\x1b[2J\u202egnp.csv", "a\ngandt: all is well.csv", "\udcff\x9b.csv", "[red]x[/red].csv")
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_errors_that_name_a_file(name: str, tmp_path: Path, monkeypatch, capsys) -> None:
     for arguments in (["consensus", name, "--out", "l.csv"], ["answers", name], ["report", name]):
         monkeypatch.chdir(tmp_path)
@@ -95,6 +96,18 @@ def test_errors_that_name_a_file(name: str, tmp_path: Path, monkeypatch, capsys)
         assert ended.value.code == 1
         assert not unsafe(said.out + said.err)
         assert said.err.startswith("gandt: ") and said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_wrong_use_that_names_a_file(name: str, monkeypatch, capsys) -> None:
+    """As by ``gandt consensus *.csv``, where the shell puts in what lies there."""
+    monkeypatch.setattr(sys, "argv", ["gandt", "consensus", "a.csv", name, "--out", "l.csv"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    assert ended.value.code == 2
+    assert "extra argument" in said.err
+    assert not unsafe(said.out + said.err)
 
 
 def test_a_traceback_and_a_log_record_of_the_command_are_safe() -> None:

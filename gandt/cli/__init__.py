@@ -39,6 +39,15 @@ class _ByStage(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(self.commands, key=list(_STAGE_OF).index)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; what is wrong with its use quotes arguments, which may be names of files."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if isinstance(getattr(error, "message", None), str):
+                error.message = visible(error.message)  # type: ignore[attr-defined]
+            raise
+
 
 app = typer.Typer(
     name="gandt",
