@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
+from gandt.text import on_screen
+
 Thing = TypeVar("Thing")
 
 _QUIET_SECONDS = 2.0
@@ -18,7 +20,7 @@ class Meter:
     """
 
     def __init__(self, what: str, total: int | None = None) -> None:
-        self.what, self.total, self.done = what, total, 0
+        self.what, self.total, self.done = on_screen(what, sys.stderr), total, 0
         self._start = time.monotonic()
         self._terminal = sys.stderr.isatty()
         self._next = self._start + _QUIET_SECONDS

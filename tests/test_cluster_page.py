@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from hostile import unsafe
 from PIL import Image
 from pooled import make_store
 
@@ -354,6 +355,40 @@ def test_what_is_no_picture_stands_by_its_name(browser: Any, tmp_path: Path) -> 
         press(page, "Enter")
         page.wait_for_selector(".tile.gone")
         assert re.search(r"\d-\d{3}\.png", page.inner_text("#grid"))
+
+
+def test_no_name_of_an_item_acts_on_the_page(browser: Any, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    make_store(store, kinds=2, each=3, base="wine")
+    items = next(store.glob("items-*.parquet"))
+    table = pd.read_parquet(items)
+    hostile = "\u202egnp\x1b\x00<img src=x onerror=window.ran=1>"
+    table.assign(item=[f"wine/{place}{hostile}" for place in range(len(table))]).to_parquet(items, index=False)
+    with (
+        open_work(str(store), str(tmp_path / "<b>\u202eout")) as work,
+        served(work) as address,
+        opened(browser, address) as page,
+    ):
+        page.wait_for_selector(".strip span")
+        shown = "⟨U+202E⟩gnp␛␀<img src=x onerror=window.ran=1>"
+        assert shown in page.inner_text("#strips")
+        press(page, "Enter")
+        page.wait_for_selector(".tile.gone")
+        assert shown in str(page.get_attribute(".tile.gone", "title"))
+        for _ in work.naming.clusters():
+            page.wait_for_selector(".tile")
+            page.fill("#label", "\u05d0\u05d1 <i>")
+            open_ = page.locator("#list .named").count()
+            press(page, "Enter")
+            page.wait_for_function(
+                "n => document.querySelectorAll('#list .named').length > n || !document.getElementById('done').hidden",
+                arg=open_,
+            )
+        page.wait_for_selector("#done:not([hidden])")
+        assert "\u2068" in page.inner_text("#done-files") and "<b>⟨U+202E⟩out" in page.inner_text("#done-files")
+        assert "\u05d0\u05d1 <i>" in page.inner_text("#done-names")
+        assert not unsafe(page.inner_text("body"))
+        assert page.evaluate("window.ran") is None
 
 
 def test_a_server_that_is_gone_is_told_and_nothing_is_lost(browser: Any, pool: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from service import MEMBERS, running
+from test_answers import answer, response
 
 from gandt import storage
 from gandt.demo.crowd import read_tiles
@@ -37,10 +38,11 @@ def execute(name: str) -> int:
     assert not any(cell.get("outputs") for cell in notebook["cells"]), "clear the outputs before you commit"
     scope: dict[str, object] = {}
     try:
-        for number, cell in enumerate(notebook["cells"]):
-            if cell["cell_type"] == "code":
-                exec(compile("".join(cell["source"]), f"{path.name} cell {number}", "exec"), scope)
-        return len(plt.get_fignums())
+        with matplotlib.rc_context():  # what a notebook sets is for itself
+            for number, cell in enumerate(notebook["cells"]):
+                if cell["cell_type"] == "code":
+                    exec(compile("".join(cell["source"]), f"{path.name} cell {number}", "exec"), scope)
+            return len(plt.get_fignums())
     finally:
         plt.close("all")
 
@@ -67,6 +69,21 @@ def test_the_notebook_runs(name: str, real: bool, there, monkeypatch, capsys, tm
     words, plots = LAST[name]
     assert execute(name) >= plots
     assert words in capsys.readouterr().out
+
+
+def test_a_plot_takes_any_name_of_a_worker_and_a_label(tmp_path: Path, monkeypatch) -> None:
+    """Formulas, unfinished ones too, are text in a plot."""
+    monkeypatch.setenv("GANDT_RUN", str(tmp_path))
+    (tmp_path / "one" / "notebooks").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "one" / "notebooks")
+    job = tmp_path / "s3" / "gandt-demo" / "jobs" / "job"
+    lines = "".join(json.dumps({"source-ref": f"s3://bucket/{number}.png"}) + "\n" for number in range(12))
+    storage.write_text(str(job / "manifests" / "output" / "output.manifest"), lines)
+    (tmp_path / "gold.csv").write_text("item,label\ns3://bucket/0.png,cat\n")
+    for number in range(12):
+        said = [("$\\frac$", "cat"), ("$x_{$", "cat" if number % 2 else "$\\no{$"), ("\u202e$x", "$\\no{$")]
+        response(job, number, *(answer(who, {"crowd-image-classifier": {"label": label}}) for who, label in said))
+    assert execute("analyse_a_job") >= 3
 
 
 @contextmanager

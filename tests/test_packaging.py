@@ -145,6 +145,7 @@ def test_every_command_has_help_with_an_example_and_json(tmp_path: Path) -> None
 def test_rooms_only_look_down() -> None:
     """No module imports from a floor above its own; see docs/architecture.md."""
     floors = [
+        ["text"],
         ["errors", "resources", "progress"],
         ["aws", "names"],
         ["storage"],

@@ -1,7 +1,6 @@
 """Find items that show the same: exactly, by the hash of the file, or nearly, by their vectors."""
 
 import base64
-import html
 import io
 from typing import Any
 
@@ -18,6 +17,7 @@ from gandt.embedding import EmbeddingStore
 from gandt.errors import InputError, StorageError
 from gandt.images import BadImageError, Preprocessing, decode
 from gandt.progress import Meter
+from gandt.text import escaped
 
 _BLOCK = 2048
 
@@ -141,7 +141,7 @@ def threshold_page(
 
 
 def _thumbnail(item: str, s3: Any) -> str:
-    name = html.escape(item, quote=True)
+    name = escaped(item)
     try:
         pixels = decode(storage.read_bytes(item, s3=s3), Preprocessing(128, 1.0)).pixels
     except (BadImageError, StorageError):

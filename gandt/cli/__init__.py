@@ -1,12 +1,16 @@
 """The command line: every command is a thin wrapper over one function, and no logic lives here.
 
-Results go to stdout (a table for people, or one JSON value with ``--json``), progress and messages to stderr.
+Results go to stdout (a table for people, or one JSON value with ``--json``), progress and messages to stderr; text
+that others wrote is made visible on the way (:mod:`gandt.text`).
 Exit code 0 only for success, 1 for a failure explained in one sentence, 2 for wrong use, 130 after Ctrl-C.
 """
 
+import io
 import json
+import logging
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +21,7 @@ from typer.core import TyperGroup
 
 from gandt import __version__
 from gandt.errors import GandtError, GandtWarning, InputError
+from gandt.text import LogFormatter, isolated, on_screen, shortened, visible
 
 #: what ``gandt --help`` shows, in the order in which the data flow
 STAGES = {
@@ -36,6 +41,15 @@ class _ByStage(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(self.commands, key=list(_STAGE_OF).index)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; what is wrong with its use quotes arguments, which may be names of files."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if isinstance(getattr(error, "message", None), str):
+                error.message = visible(error.message)  # type: ignore[attr-defined]
+            raise
 
 
 app = typer.Typer(
@@ -78,8 +92,11 @@ def _place(uri: str) -> str:
 
 
 def show_json(value: Any) -> None:
-    """Print ``value`` as one line of JSON on stdout; NaN becomes null, numpy numbers become plain ones."""
-    print(json.dumps(_plain(value), ensure_ascii=False))
+    """Print ``value`` as one line of JSON on stdout; NaN becomes null, numpy numbers become plain ones.
+
+    It is printable ASCII, so that any terminal may show it, and any reader has the very text again.
+    """
+    print(json.dumps(_plain(value)).replace("\x7f", "\\u007f"))
 
 
 def show_table(title: str, rows: list[dict[str, Any]]) -> None:
@@ -92,19 +109,21 @@ def show_table(title: str, rows: list[dict[str, Any]]) -> None:
     columns = list(rows[0]) if rows else []
     for name in columns:
         numeric = all(isinstance(row[name], (int, float)) or row[name] is None for row in rows)
-        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(visible(name)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(row[name])) for name in columns))
     # a pipe has no width of its own: give tables room there instead of folding them at 80 columns
     console = Console(width=None if sys.stdout.isatty() else 160)
-    console.print(Text(title, style="bold"))
-    console.print(table)
-    console.print()
+    with console.capture() as capture:
+        console.print(Text(visible(title), style="bold"))
+        console.print(table)
+        console.print()
+    sys.stdout.write(isolated(capture.get()) if sys.stdout.isatty() else capture.get())
 
 
 def note(message: str) -> None:
-    """Print a message for people on stderr."""
-    print(message, file=sys.stderr)
+    """Print a message for people on stderr, in one line whatever it quotes."""
+    print(on_screen(message, sys.stderr), file=sys.stderr)
 
 
 def _cell(value: Any) -> str:
@@ -114,7 +133,7 @@ def _cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:,.3f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else visible(shortened(str(value)))
 
 
 def _plain(value: Any) -> Any:
@@ -205,6 +224,11 @@ def main() -> None:
         template,
     )
 
+    log = logging.StreamHandler()
+    log.setFormatter(LogFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[log])
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what an old terminal's encoding lacks is no reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")
     for command in app.registered_commands:
         command.rich_help_panel = _STAGE_OF[str(command.name or getattr(command.callback, "__name__", ""))]
     try:
@@ -218,4 +242,7 @@ def main() -> None:
         raise
     except BrokenPipeError:  # `gandt ... | head` closed stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception:  # a mistake in gandt; its traceback quotes what gandt worked on
+        print(on_screen(traceback.format_exc(), sys.stderr, lines=True), end="", file=sys.stderr)
         sys.exit(1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gandt.cli import Json, group, note, show_json, show_table
+from gandt.text import on_screen
 
 if TYPE_CHECKING:
     from gandt.jobs import JobStatus
@@ -280,7 +281,8 @@ def _show(found: "JobStatus") -> None:
         {"": "output", "value": found.output},
     ]
     if found.reason:
-        rows.append({"": "reason", "value": found.reason})
+        lines = found.reason.split("\n")  # a Lambda's traceback has several
+        rows += [{"": "" if number else "reason", "value": line} for number, line in enumerate(lines)]
     show_table(found.name, rows)
     if found.failures:
         title = f"Objects that failed (the first {len(found.failures)} of {found.failed:,})"
@@ -304,13 +306,15 @@ def _wait(
         nonlocal last
         text, now = f"{found.name}: {found.status} {found.bar() if found.total else ''}", time.monotonic()
         if terminal:
-            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+            print(f"\r\033[K{on_screen(text, sys.stderr)}", end="", file=sys.stderr, flush=True)
         elif text != last[1] and (found.ended or now - last[0] >= 10):
             note(text)
             last = now, text
 
     def said(sentence: str) -> None:
-        note(("\n" if terminal else "") + f"gandt: {sentence}")
+        if terminal:
+            print(file=sys.stderr)
+        note(f"gandt: {sentence}")
 
     try:
         found = jobs.wait(

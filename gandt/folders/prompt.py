@@ -7,6 +7,7 @@ from typing import IO
 
 from gandt.errors import GandtError
 from gandt.folders.base import Folders, Outcome
+from gandt.text import on_screen
 
 
 class Prompt(cmd.Cmd):
@@ -57,12 +58,12 @@ class Prompt(cmd.Cmd):
 
     def do_step(self, _: str) -> None:
         """Learn, and fill <label>_potential and needhelp with some more images."""
-        self._say("\n".join(sentences(self._folders.step())))
+        self._say(*sentences(self._folders.step()))
 
     def do_generalize(self, line: str) -> None:
         """Sort the whole dataset; generalize FILE writes a table of labels, too."""
         outcome, _ = self._folders.generalize(line.strip() or None)
-        self._say("\n".join(sentences(outcome)))
+        self._say(*sentences(outcome))
 
     def do_confirm(self, line: str) -> None:
         """Move all of <label>_potential into the label's folder: confirm LABEL."""
@@ -103,8 +104,10 @@ class Prompt(cmd.Cmd):
         self._say("")
         return True
 
-    def _say(self, text: str) -> None:
-        print(text, file=self.stdout or sys.stdout)
+    def _say(self, *lines: str) -> None:
+        stream = self.stdout or sys.stdout
+        for line in lines:
+            print(on_screen(line, stream), file=stream)
 
 
 def sentences(outcome: Outcome) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gandt.errors import GandtError
+from gandt.text import visible
 
 # SageMaker shows that much, in bytes; several containers' messages share it
 MESSAGE = 1024
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _end(ml: str, message: str, code: int) -> int:
-    print(message, file=sys.stderr, flush=True)
+    print(visible(message), file=sys.stderr, flush=True)
     place = Path(ml) / "output" / "message"
     text = message.encode("utf-8", "replace")[:MESSAGE].decode("utf-8", "ignore")
     try:

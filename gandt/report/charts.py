@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 
 import numpy as np
 import pandas as pd
 
 from gandt.report.measure import Share
+from gandt.text import escaped
 
 WIDTH = 760
 
@@ -35,7 +35,7 @@ def worker_intervals(workers: pd.DataFrame, truth: Mapping[str, float]) -> str:
         y = top + step * number + step / 2
         name, kind = row.get("name") or str(row["worker"]).rpartition(".")[2], row.get("simulated_as")
         shown = f"{name} · {kind}" if isinstance(kind, str) else name
-        parts.append(f'<text x="{left - 10}" y="{y + 4}" text-anchor="end">{escape(shown)}</text>')
+        parts.append(f'<text x="{left - 10}" y="{y + 4}" text-anchor="end">{escaped(shown)}</text>')
         low, high = x(row["reliability_low"]), x(row["reliability_high"])
         parts.append(f'<line class="span" x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}"/>')
         parts.append(f'<circle class="dot" cx="{x(row["reliability"]):.1f}" cy="{y}" r="4"/>')
@@ -109,6 +109,6 @@ def _grid(positions: Sequence[float], names: Sequence[str], top: float, bottom: 
 
 def _svg(height: float, title: str, parts: Sequence[str]) -> str:
     return (
-        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}" '
+        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escaped(title)}" '
         f'xmlns="http://www.w3.org/2000/svg">{"".join(parts)}</svg>'
     )

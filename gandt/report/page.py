@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from gandt import storage
+from gandt import storage, text
 from gandt.consensus import consolidate
 from gandt.errors import StorageError
 from gandt.report.charts import reliability_diagram, worker_intervals
@@ -47,7 +47,7 @@ def write_report(folder: str) -> str:
     """
     files = RunFiles.read(folder)
     path = storage.join(folder, "report.html")
-    storage.write_text(path, template("report").render(**_content(files)))
+    storage.write_text(path, template("report").render(**text.shown(_content(files))))
     return path
 
 
@@ -94,7 +94,7 @@ def _consensus(files: RunFiles) -> dict[str, Any]:
     return {
         "worker_pages": worker_pages(files.answers, found),
         "promise": found.promise_in_words,
-        "alike": found.alike_in_words,
+        "alike": Markup(text.sentence(found.alike_in_words)),
     }
 
 
@@ -117,7 +117,8 @@ def _cell(value: Any) -> str:
 
 def _pages(folder: Path) -> list[dict[str, Any]]:
     """Return the saved pages; each is shown in a frame of its own, where no script runs."""
-    return [{"name": path.stem, "html": path.read_text(encoding="utf-8")} for path in sorted(folder.glob("*.html"))]
+    files = sorted(folder.glob("*.html"))
+    return [{"name": path.stem, "html": Markup(escape(path.read_text(encoding="utf-8")))} for path in files]
 
 
 def _certain(files: RunFiles, judged: pd.DataFrame) -> list[dict[str, Any]]:
@@ -145,7 +146,7 @@ def _pictures(rows: pd.DataFrame, files: RunFiles, judged: pd.DataFrame) -> list
                 "image": thumbnail(row["image"]),
                 "label": row["label"] if isinstance(row["label"], str) else "no answer",
                 "confidence": _confidence(row["confidence"]),
-                "votes": ", ".join(f"{label} × {count}" for label, count in given.items()),
+                "votes": Markup(", ".join(f"{text.html(label)} × {count}" for label, count in given.items())),
                 "truth": truth.get(item),
                 "wrong": item in truth and truth[item] != row["label"],
             }

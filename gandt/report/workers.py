@@ -9,7 +9,7 @@ import pandas as pd
 from liquid import Environment
 from markupsafe import Markup
 
-from gandt import storage
+from gandt import storage, text
 from gandt.consensus import Consensus
 from gandt.consensus.workers import confusion, copying, evidence, in_words
 from gandt.report.charts import worker_intervals
@@ -66,7 +66,7 @@ def worker_pages(answers: pd.DataFrame, consensus: Consensus, names: Mapping[str
         "workers": workers,
         "more": len(table) - len(workers),
     }
-    return Markup(template("workers").render(**content))
+    return Markup(template("workers").render(**text.shown(content)))
 
 
 def write_worker_pages(
@@ -117,26 +117,26 @@ def _page(row: dict[Any, Any], consensus: Consensus, narrow: bool, names: Mappin
         "answers": f"{row['answers']:,}",
         "gold": f", gold {row['gold_right']} of {row['gold_answers']}" if row["gold_answers"] else "",
         "excluded": bool(row["excluded"]),
-        "evidence": [in_words(sentence, names) for sentence in row["evidence"].split("; ") if sentence],
-        "facts": [{"what": what, "value": value} for what, value in facts],
+        "evidence": [Markup(text.sentence(in_words(said, names))) for said in row["evidence"].split("; ") if said],
+        "facts": [{"what": what, "value": Markup(text.sentence(value))} for what, value in facts],
         "table": table if narrow else [],
     }
 
 
 def _facts(row: dict[Any, Any], names: Mapping[str, str]) -> list[tuple[str, str]]:
     share, usual = row["same_label_share"], row["same_label_expected"]
-    text = f"{row['same_label']}: {share:.0%} of his answers, where others say it to {usual:.0%}"
-    facts = [("the label he gives most beyond others", text)]
+    said = f"{row['same_label']}: {share:.0%} of his answers, where others say it to {usual:.0%}"
+    facts = [("the label he gives most beyond others", said)]
     if row["seconds"] == row["seconds"]:
         facts.append(("time", f"{row['seconds']:.1f} s an item, {row['speed']:.1f} × as quick as the crowd's median"))
-        text = f"{row['too_fast']:.0%} by the crowd's median, {row['hurried']:.0%} by his own"
-        facts.append(("answers in under a quarter of the usual time", text))
+        said = f"{row['too_fast']:.0%} by the crowd's median, {row['hurried']:.0%} by his own"
+        facts.append(("answers in under a quarter of the usual time", said))
     if row["position_p"] == row["position_p"]:
         chance = "less than 0.1 %" if row["position_p"] < 1e-3 else f"{row['position_p']:.1%}"
         facts.append(("labels that follow the place on the page", f"{chance} likely by chance"))
     if isinstance(row["copies"], str):
-        text = f"{_called(row['copies'], names)}, {row['copies_z']:+.1f} deviations from what both know"
-        facts.append(("agrees most with", text))
+        said = f"{_called(row['copies'], names)}, {row['copies_z']:+.1f} deviations from what both know"
+        facts.append(("agrees most with", said))
     return facts
 
 

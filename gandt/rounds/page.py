@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from gandt import storage
 from gandt.rounds.loop import RunResult
 from gandt.rounds.stop import EFFICIENT, RANDOM, WASTE
+from gandt.text import escaped, html, sentence
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 280, 58, 20, 14, 34
 _STYLE = """
@@ -63,20 +63,21 @@ _COLUMNS = {
 def write_page(result: RunResult) -> str:
     """Write ``report.html`` into the run's folder and return its path."""
     rounds = result.rounds
-    name = escape(Path(result.folder).name)
+    name = Path(result.folder).name
     said = "".join(
-        f"<li{' class=stop' if reason.stop else ''}>{escape(reason.sentence)}{' → stop' if reason.stop else ''}</li>"
+        f"<li{' class=stop' if reason.stop else ''}>{sentence(reason.sentence)}{' → stop' if reason.stop else ''}</li>"
         for reason in result.reasons
     )
     ends = [reason.sentence for reason in result.reasons if reason.stop]
+    why = f"Stopped: {sentence(' '.join(ends))}" if ends else "Not stopped yet."
     head = "".join(f"<th scope=col>{title}</th>" for title in _COLUMNS.values())
     rows = "".join(f"<tr>{''.join(f'<td>{_cell(row, key)}</td>' for key in _COLUMNS)}</tr>" for row in rounds)
     target = next((row["target"] for row in reversed(rounds) if row.get("target") is not None), None)
     text = (
         "<!doctype html><html lang=en><head><meta charset=utf-8>"
-        f"<meta name=viewport content='width=device-width,initial-scale=1'><title>Rounds in {name}</title>"
+        f"<meta name=viewport content='width=device-width,initial-scale=1'><title>Rounds in {escaped(name)}</title>"
         f"<link rel=icon href='data:,'><style>{_STYLE}</style></head><body>"
-        f"<h1>Rounds in {name}</h1><p>{'Stopped: ' + escape(' '.join(ends)) if ends else 'Not stopped yet.'}</p>"
+        f"<h1>Rounds in {html(name)}</h1><p>{why}</p>"
         f"{_facts(rounds[-1]) if rounds else ''}"
         f"<section class=card><h2>What the rounds say</h2><ul>{said or '<li>Nothing yet.</li>'}</ul></section>"
         f"<div class=two><section class=card><h2>Accuracy on gold, by answers</h2>{_accuracy(rounds, target)}</section>"
@@ -103,7 +104,7 @@ def _facts(row: dict[str, Any]) -> str:
         ("answers", f"{row['answers']:,}", f"and {gold:,} about gold" if gold else f"in {row['round'] + 1} rounds")
     )
     facts.append(("spent", f"{row['spent']:,.2f} {row['currency']}", f"{row['price_per_answer']:,.3f} an answer"))
-    inner = "".join(f"<div><dt>{a}</dt><dd>{escape(b)}<small>{escape(c)}</small></dd></div>" for a, b, c in facts)
+    inner = "".join(f"<div><dt>{a}</dt><dd>{escaped(b)}<small>{escaped(c)}</small></dd></div>" for a, b, c in facts)
     return f"<dl>{inner}</dl>"
 
 
@@ -115,12 +116,12 @@ def _cell(row: dict[str, Any], name: str) -> str:
         low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
         return f"{value:.1%}" + (f" <small>{low:.1%} – {high:.1%}</small>" if low is not None else "")
     if name == "spent":
-        return f"{value:,.2f} {escape(str(row['currency']))}"
+        return f"{value:,.2f} {escaped(row['currency'])}"
     if name in ("calibration_error", "contradictions"):
         return f"{value:.1%}"
     if name == "halting":
-        return f"<span class=state><i style='--of:var(--{_COLOURS.get(value, 'line')})'></i>{escape(value)}</span>"
-    return escape(f"{value:,}" if isinstance(value, int) else str(value))
+        return f"<span class=state><i style='--of:var(--{_COLOURS.get(value, 'line')})'></i>{escaped(value)}</span>"
+    return escaped(f"{value:,}" if isinstance(value, int) else str(value))
 
 
 def _files(rounds: list[dict[str, Any]]) -> str:

@@ -8,6 +8,7 @@ import ssl
 from importlib import resources
 from typing import Any
 
+from gandt import text
 from gandt.errors import InputError, extra
 from gandt.service.api import SageMakerApi
 from gandt.service.frames import Frames
@@ -71,6 +72,7 @@ class Server:
         self._frames = Frames(service, portal.worker, allowed)
         static = resources.files("gandt.service") / "static" / "portal"
         self._static = {file.name: file.read_bytes() for file in static.iterdir()}
+        self._static["visible.js"] = text.script().encode()
         routes = [
             Route("/", self._api, methods=["POST"]),
             Route("/", self._page("index.html", frames="'self'")),
@@ -171,7 +173,7 @@ def make_server(
     config = uvicorn.Config(
         app, log_level="warning", access_log=False,
         server_header=False, lifespan="off", timeout_graceful_shutdown=5, h11_max_incomplete_event_size=65_536,
-        http=PatientProtocol, ssl_certfile=certfile, ssl_keyfile=keyfile, ws="none",
+        http=PatientProtocol, log_config=None, ssl_certfile=certfile, ssl_keyfile=keyfile, ws="none",
     )  # fmt: skip
     try:
         config.load()

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from gandt import storage, tables
+from gandt import storage, tables, text
 from gandt.candidates.clusters.clustering import Clustering
 from gandt.candidates.clusters.naming import Naming
 from gandt.candidates.clusters.pictures import SIZES, Pictures
@@ -41,7 +41,8 @@ COOKIE = "gandt_clusters"
 BODY_LIMIT = 2_000_000
 SAMPLE = 12  # pictures of each cluster while k is being chosen
 _TYPICAL = 400  # members that a cluster's centre is taken from
-_FILES = {"clusters.js": "text/javascript; charset=utf-8", "clusters.css": "text/css; charset=utf-8"}
+_SCRIPT = "text/javascript; charset=utf-8"
+_FILES = {"visible.js": _SCRIPT, "clusters.js": _SCRIPT, "clusters.css": "text/css; charset=utf-8"}
 _COMMON = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -81,7 +82,8 @@ class Page:
         self._written, self._writing = 0.0, 0.0
         static = resources.files("gandt.candidates.clusters") / "static"
         self._index = (static / "index.html").read_text(encoding="utf-8")
-        self._static = {name: (static / name).read_bytes() for name in _FILES}
+        self._static = {name: (static / name).read_bytes() for name in _FILES if name != "visible.js"}
+        self._static["visible.js"] = text.script().encode()
         routes = [
             Route("/", self._page),
             Route("/static/{name}", self._file),
@@ -360,7 +362,7 @@ def listen(port: int) -> socket.socket:
 def make_server(page: Page) -> uvicorn.Server:
     """Return a server; ``run(sockets=[...])`` serves until a signal comes or ``should_exit`` is set."""
     config = uvicorn.Config(
-        page.app, log_level="warning", access_log=False, server_header=False, lifespan="off",
+        page.app, log_level="warning", log_config=None, access_log=False, server_header=False, lifespan="off",
         timeout_graceful_shutdown=2, h11_max_incomplete_event_size=65_536,
     )  # fmt: skip
     return uvicorn.Server(config)

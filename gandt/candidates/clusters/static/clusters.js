@@ -1,11 +1,14 @@
 "use strict";
 (() => {
   const at = (id) => document.getElementById(id);
+  // names of items and labels are others' text: visible.js shows each of its characters
   const make = (tag, props = {}, ...children) => {
     const node = Object.assign(document.createElement(tag), props);
+    for (const name of ["textContent", "title"]) if (name in props) node[name] = visible(props[name]);
     node.append(...children);
     return node;
   };
+  const quoted = (label) => `\u2068${visible(label)}\u2069`; // turns nothing around it in a sentence
   const many = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
   const image = (point, size = "small") => `/image/${size}/${point}`;
   let facts = null; // what never changes while the page is open
@@ -33,7 +36,7 @@
   }
 
   function complain(error) {
-    at("message").textContent = error ? error.message : "";
+    at("message").textContent = error ? visible(error.message) : "";
     at("message").hidden = !error;
   }
 
@@ -248,7 +251,7 @@
       const tile = make("button", { type: "button", className: "tile", title: shown.items[place], tabIndex: place ? -1 : 0 }, picture);
       picture.addEventListener("error", () => {
         tile.classList.add("gone");
-        tile.append(shown.items[place]);
+        tile.append(visible(shown.items[place]));
       });
       tile.dataset.place = place;
       return tile;
@@ -284,11 +287,11 @@
     const number = state.clusters.indexOf(it) + 1;
     at("title").textContent = `Cluster ${number} of ${state.clusters.length}`;
     const out = shown.struck.size;
-    const words = { open: many(it.size, "image"), named: it.label, back: "sent back", deleted: "deleted" };
+    const words = { open: many(it.size, "image"), named: it.label && quoted(it.label), back: "sent back", deleted: "deleted" };
     at("heading").textContent = open ? `${words.open}${out ? `, ${out} struck out` : ""}` : `${words[it.outcome]} (${many(it.size - out, "image")}${out ? `, ${out} struck out` : ""})`;
-    const sorted = it.guess ? `Are these ${it.guess}? Enter says yes.` : "These are the least sure of all that is left.";
+    const sorted = it.guess ? `Are these ${quoted(it.guess)}? Enter says yes.` : "These are the least sure of all that is left.";
     at("sub").textContent = !open ? "Decided. Change opens it again." : `${it.name.startsWith("sorted") ? sorted : ""} Strike out what doesn't belong; the odd ones come first.`;
-    at("label").placeholder = open && it.guess ? `${it.guess}?` : "Name what these show";
+    at("label").placeholder = open && it.guess ? `${visible(it.guess)}?` : "Name what these show";
     at("grid").classList.toggle("decided", !open);
     at("grid").querySelectorAll(".tile").forEach((tile, place) => {
       const struck = shown.struck.has(shown.points[place]);
@@ -434,7 +437,7 @@
   function enlarge(place = current) {
     current = place;
     at("large-image").src = image(shown.points[place], "large");
-    at("large-title").textContent = shown.items[place];
+    at("large-title").textContent = visible(shown.items[place]);
     paintLarge();
     if (!at("large").open) at("large").showModal();
   }
@@ -464,7 +467,7 @@
         return make("div", {}, make("span", { textContent: label }), bar, make("span", { textContent: count.toLocaleString("en") }));
       }),
     );
-    at("done-files").textContent = `Labels are in ${facts.labels}. What is left stands there as “relabel”: cut it anew here, or ask about it one by one with gandt manifest build.`;
+    at("done-files").textContent = `Labels are in ${quoted(facts.labels)}. What is left stands there as “relabel”: cut it anew here, or ask about it one by one with gandt manifest build.`;
     at("sort-rest").textContent = `Sort the ${many(state.left, "image")} left by name`;
     at("sort-rest").hidden = !sortable();
     at("again").textContent = `Cut the ${many(state.left, "image")} left anew`;
@@ -645,7 +648,7 @@
       if (state.k) await begin();
       else toChoose();
     } catch (error) {
-      at("loading").firstElementChild.textContent = error.message;
+      at("loading").firstElementChild.textContent = visible(error.message);
     }
   })();
 })();

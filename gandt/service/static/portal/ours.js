@@ -1,4 +1,5 @@
-// What the workers' portal and the owner's page share: calls of the server, and elements made without markup.
+// What the workers' portal and the owner's page share: calls of the server, and elements made without markup, in which
+// each character that others wrote is seen (visible.js).
 "use strict";
 
 const at = (id) => document.getElementById(id);
@@ -31,9 +32,24 @@ function sentence(reason) {
 
 function element(tag, text, ...children) {
   const made = document.createElement(tag);
-  if (text) made.textContent = text;
-  made.append(...children);
+  if (text) write(made, text);
+  made.append(...children.map((child) => (child instanceof Node ? child : visible(child))));
   return made;
+}
+
+// Put a text that others may have written into an element; `lines` keeps its lines.
+function write(made, text, lines = false) {
+  made.textContent = visible(text, lines);
+}
+
+function title(text) {
+  write(at("heading"), text);
+  document.title = visible(text);
+}
+
+function notice(text) {
+  write(at("notice"), text);
+  at("notice").hidden = !text;
 }
 
 function button(text, action) {
@@ -46,6 +62,15 @@ function message(heading, text, ...more) {
   const box = element("div", "", element("h2", heading), element("p", text), ...more);
   box.className = "message";
   return box;
+}
+
+// The job that the address names after its "#"; none where that is no text.
+function named() {
+  try {
+    return decodeURIComponent(window.location.hash.slice(1));
+  } catch {
+    return "";
+  }
 }
 
 // Take a secret out of the address, where it would stay in the history.

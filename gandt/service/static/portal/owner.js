@@ -33,11 +33,6 @@ function span(seconds) {
   return `${number(seconds / 3600, 1)} h`;
 }
 
-function notice(text) {
-  at("notice").textContent = text;
-  at("notice").hidden = !text;
-}
-
 function tile(name, value) {
   const made = element("div", "", element("p", name), element("b", value));
   made.className = "tile";
@@ -75,14 +70,18 @@ function bar(done, failed, all) {
   return made;
 }
 
-const printed = (text) => Object.assign(element("pre", text), { tabIndex: 0 }); // the keyboard can scroll it
+function printed(text) {
+  const made = Object.assign(element("pre"), { tabIndex: 0 }); // the keyboard can scroll it
+  write(made, text, true);
+  return made;
+}
 
 const status = (text) => Object.assign(element("span", text), { className: `status ${text}` });
 
 // ------------------------------------------------------------------ all jobs
 
 function drawJobs({ jobs }) {
-  at("heading").textContent = document.title = "Labeling jobs";
+  title("Labeling jobs");
   if (!jobs.length) {
     main.replaceChildren(message("No job yet", "Create one with boto3, the AWS CLI or gandt job create; it appears here on its own."));
     return;
@@ -139,7 +138,7 @@ function layOut() {
 
 function drawJob(job) {
   shown.figures = job;
-  at("heading").textContent = document.title = job.name;
+  title(job.name);
   shown.tiles.replaceChildren(
     tile("Status", job.status),
     tile("Labeled", `${number(job.labeled)} / ${number(job.objects)}`),
@@ -278,7 +277,7 @@ async function look() {
 }
 
 function turn() {
-  chosen = decodeURIComponent(window.location.hash.slice(1)) || null;
+  chosen = named() || null;
   events = [];
   onlyObject = "";
   at("back").hidden = !chosen;

@@ -16,11 +16,6 @@ const drafts = new Map(); // answers that wait to be kept, by lease
 
 const call = (path, content) => ask(`/portal-api/${path}`, content);
 
-function notice(text) {
-  at("notice").textContent = text;
-  at("notice").hidden = !text;
-}
-
 function show(heading, ...children) {
   clearTimeout(again);
   page = ahead = null;
@@ -28,7 +23,7 @@ function show(heading, ...children) {
   document.body.classList.remove("working");
   main.className = "";
   main.replaceChildren(...children);
-  at("heading").textContent = document.title = heading;
+  title(heading);
   at("left").textContent = "";
   for (const id of ["clock", "skip", "undo", "help"]) at(id).hidden = true;
 }
@@ -36,14 +31,6 @@ function show(heading, ...children) {
 const count = (left) => `${left} left for you`;
 
 // The address says which job is open, so that reloading comes back to it and the browser's Back leads to the list.
-const named = () => {
-  try {
-    return decodeURIComponent(window.location.hash.slice(1));
-  } catch {
-    return "";
-  }
-};
-
 function remember(name) {
   if (named() !== name) window.history.pushState(null, "", name ? `/#${encodeURIComponent(name)}` : "/");
 }
@@ -58,7 +45,7 @@ async function listJobs(wanted = "") {
   } catch (error) {
     return failed(error, () => listJobs(wanted));
   }
-  at("worker").textContent = listed.worker;
+  write(at("worker"), listed.worker);
   at("sign-out").hidden = false;
   notice("");
   const open = listed.jobs.filter((each) => each.left > 0);
@@ -72,7 +59,7 @@ async function listJobs(wanted = "") {
   }
   const rows = open.map((each) => {
     const start = button("Start", () => begin(each));
-    start.setAttribute("aria-label", `Start ${each.title}`);
+    start.setAttribute("aria-label", visible(`Start ${each.title}`));
     const text = element("div", "", element("h2", each.title), element("p", each.description), element("p", count(each.left)));
     return element("li", "", text, start);
   });
@@ -95,7 +82,7 @@ function newPage(lease) {
   const frame = document.createElement("iframe");
   const made = { lease, frame, ready: false, begun: false, spent: 0, revision: 0, ends: 0, draft: null, lastSign: 0 };
   frame.setAttribute("sandbox", "allow-scripts");
-  frame.title = `Task of ${job.title}`;
+  frame.title = visible(`Task of ${job.title}`);
   frame.className = "ahead";
   frame.inert = true;
   frame.src = `/task/${lease}`;
@@ -150,7 +137,7 @@ function turnTo(task, keep) {
   page.frame.className = "";
   page.frame.inert = false;
   document.body.classList.add("working");
-  at("heading").textContent = document.title = job.title;
+  title(job.title);
   at("skip").hidden = false;
   at("skip").textContent = page.revision ? "Withdraw" : "Skip";
   at("skip").title = page.revision ? "Take your answer back, and leave this one to somebody else" : SKIP;
@@ -305,8 +292,8 @@ async function undo() {
 }
 
 function help() {
-  at("about-title").textContent = job.title;
-  at("about-text").textContent = job.description;
+  write(at("about-title"), job.title);
+  write(at("about-text"), job.description);
   const minutes = Math.round(job.seconds / 60);
   at("about-time").textContent = `${minutes > 1 ? `${minutes} minutes` : `${job.seconds} seconds`} for each page; after that it goes to somebody else.`;
   at("about").showModal();
