@@ -87,7 +87,7 @@ def create(
     sagemaker = _connect(endpoint, profile, region)
     settings = jobs.read_settings(set_ or [])
     if request is not None:
-        prepared = read_request(request, name, settings)
+        prepared = read_request(request, name, settings, check=check)
     else:
         missing = [each for each, value in (("NAME", name), ("--output", output)) if not value]
         if missing:

@@ -13,8 +13,10 @@ from typing import Any
 
 import pandas as pd
 
+from gandt import categories as rules
 from gandt import storage
 from gandt.errors import ContractError, InputError
+from gandt.manifest.questions import check_examples, check_gold, gold_labels
 
 # https://docs.aws.amazon.com/sagemaker/latest/dg/sms-input-data-input-manifest.html, in characters of JSON
 MAX_LINE = 100_000
@@ -77,8 +79,9 @@ def build_manifest(
     categories, other, positive_examples, negative_examples
         What the worker chooses from and sees as examples. With ``per_page=1`` they stand on the line (``labels``,
         ``other``, …), otherwise on the first item of each page (``event_names``, ``other_category_label``, …).
+        Categories are written trimmed and in Unicode's form NFC; an example is an address, or a path to a file.
     gold : mapping of str to str, optional
-        Items whose label is known, mixed in to measure workers.
+        Items whose label is known, mixed in to measure workers; a label is one of the categories, or ``other``.
     gold_rate : float
         Share of all shown tiles that are gold, 0 to below 1; at least one tile if it isn't 0. Gold is spread over the
         pages as evenly as it goes, never the same twice on a page, at places drawn by ``seed``.
@@ -98,11 +101,15 @@ def build_manifest(
     Raises
     ------
     InputError
-        When there are no items, options contradict each other, or there is too little gold for the pages.
+        When there are no items, options contradict each other, there is too little gold for the pages, or nobody could
+        answer: categories that are empty, given twice or equal to ``other``, gold outside of them, examples not there.
     ContractError
         When a line would be longer than Ground Truth takes, or a key is not allowed.
     """
-    gold, extra, shared = dict(gold or {}), extra or {}, dict(shared or {})
+    categories, other = rules.checked(categories, other)
+    if not text:
+        check_examples([*positive_examples, *negative_examples])
+    gold, extra, shared = check_gold(gold or {}, categories, other), extra or {}, dict(shared or {})
     _check_options(per_page, gold, gold_rate, shared, extra)
     asked = [item for item in dict.fromkeys(items) if item not in gold]
     if not asked:
@@ -158,9 +165,10 @@ def build_pairs(pairs: pd.DataFrame, *, gold: pd.DataFrame | None = None, **opti
     known = pd.DataFrame(columns=["left", "right", "label"], dtype=str) if gold is None else gold
     asked = list(zip(pairs["left"], pairs["right"], strict=True))
     golden = list(zip(known["left"], known["right"], strict=True))
+    check_examples([*options.get("positive_examples", ()), *options.get("negative_examples", ())])
     return build_manifest(
         [f"{left} {right}" for left, right in asked],
-        gold={f"{left} {right}": label for (left, right), label in zip(golden, known["label"], strict=True)},
+        gold=gold_labels(known, ["left", "right"], where="the gold pairs"),
         text=True,
         extra={f"{left} {right}": {"left": left, "right": right} for left, right in [*asked, *golden]},
         **options,

@@ -16,7 +16,8 @@ from gandt.errors import ContractError, FunctionError, GandtError
 from gandt.jobs import check_request
 from gandt.service import builtin, streaming
 from gandt.service.engine import PASS_THROUGH, LabelingJob
-from gandt.service.functions import Function, LocalFunction
+from gandt.service.functions import Function, LocalFunction, function_name
+from gandt.service.inputs import check_questions
 from gandt.service.notices import Notices
 from gandt.service.store import Job, Lease, Store
 
@@ -98,12 +99,14 @@ class LabelingService:
         Raises
         ------
         ContractError
-            When the request breaks the contract, or asks for what this service doesn't do.
+            When the request breaks the contract, or asks for what this service doesn't do, or what nobody can answer.
         """
         check_request(request)
         problems = [*self._missing(request)]
         if problems:
             raise ContractError(f"labeling job {request['LabelingJobName']}: {'; '.join(problems)}")
+        if self.store.job(request["LabelingJobName"]) is None:
+            check_questions(request, self.s3)
         if not self.store.add_job(request, random.randrange(2**31), self.clock()):
             return False
         self._begin(request["LabelingJobName"])
@@ -152,9 +155,11 @@ class LabelingService:
         consolidation = task.get("AnnotationConsolidationConfig", {}).get("AnnotationConsolidationLambdaArn")
         for arn in filter(None, (task.get("PreHumanTaskLambdaArn"), consolidation)):
             own = builtin.parse(arn)
+            if own and own[1] in builtin.TASKS and "LabelCategoryConfigS3Uri" not in request:
+                problems.append(f"AWS's {function_name(arn)} needs label categories; give LabelCategoryConfigS3Uri")
             if arn.endswith(PASS_THROUGH) or self._function(arn) is not None or (own and own[1] in builtin.TASKS):
                 continue
-            name = _function_name(arn)
+            name = function_name(arn)
             if own:
                 problems.append(f"AWS's {name} isn't there; use {own[0]}-PassThrough or a Lambda of your own")
             else:
@@ -232,8 +237,8 @@ class LabelingService:
 
     def _function(self, arn: str) -> Function | None:
         """Return the Lambda that an ARN names: a local one of that name, else AWS's; None for those built in."""
-        if _function_name(arn) in self.functions:
-            return self.functions[_function_name(arn)]
+        if function_name(arn) in self.functions:
+            return self.functions[function_name(arn)]
         if self._lambdas is None or arn.endswith(PASS_THROUGH) or builtin.parse(arn):
             return None
         return self._lambdas(arn)
@@ -354,7 +359,7 @@ class LabelingService:
         task = job.request["HumanTaskConfig"]
         consolidation = task.get("AnnotationConsolidationConfig", {}).get("AnnotationConsolidationLambdaArn")
         arns = [arn for arn in (task.get("PreHumanTaskLambdaArn"), consolidation) if arn]
-        functions = {_function_name(arn): self._function(arn) for arn in arns}
+        functions = {function_name(arn): self._function(arn) for arn in arns}
         failed = self.store.results(name)[1]
         return {
             "LabelingJobName": job.name,
@@ -382,12 +387,6 @@ class LabelingService:
         """Tell whether somebody has stopped a job that goes on."""
         job = self.store.job(name)
         return job is not None and job.status == "Stopping"
-
-
-def _function_name(arn: str) -> str:
-    """Return NAME of ``arn:aws:lambda:REGION:ACCOUNT:function:NAME[:VERSION]``."""
-    parts = arn.split(":")
-    return parts[6] if len(parts) > 6 else arn
 
 
 def _reason(error: Exception) -> str:
