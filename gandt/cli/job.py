@@ -20,6 +20,8 @@ Endpoint = Annotated[
 Profile = Annotated[str | None, typer.Option(help="AWS profile, instead of AWS_PROFILE.")]
 Region = Annotated[str | None, typer.Option(help="AWS region, instead of AWS_REGION.")]
 
+INVITE = "gandt workers invite NAME brings one"
+
 
 def _connect(endpoint: str | None, profile: str | None, region: str | None) -> Any:
     import os
@@ -127,9 +129,13 @@ def create(
         return
     if json_:
         show_json({"made": made, **status.as_dict()})
+        if status.shortage:
+            note(f"gandt: {status.shortage}; {INVITE}")
         return
     note(f"gandt: {'created' if made else 'it is there already:'} {status.arn}")
     _show(status)
+    if status.shortage:
+        note(f"gandt: {status.shortage}; {INVITE}")
 
 
 @commands.command("list")
@@ -185,6 +191,8 @@ def status(
         show_json(found.as_dict())
     else:
         _show(found)
+    if found.shortage:
+        note(f"gandt: {found.shortage}; {INVITE}")
 
 
 @commands.command()
@@ -279,6 +287,9 @@ def _show(found: "JobStatus") -> None:
         {"": "created", "value": f"{found.created:%Y-%m-%d %H:%M} UTC"},
         {"": "output", "value": found.output},
     ]
+    if found.answers is not None:
+        workers = f"{found.workers:,} worker{'s'[: found.workers != 1]} in the workteam"
+        rows.insert(2, {"": "answers", "value": f"{found.answers:,} of {found.answers_wanted:,}, by {workers}"})
     if found.reason:
         rows.append({"": "reason", "value": found.reason})
     show_table(found.name, rows)
@@ -298,10 +309,14 @@ def _wait(
 ) -> None:
     from gandt import jobs
 
-    terminal, last = sys.stderr.isatty(), (0.0, "")
+    terminal, last, short = sys.stderr.isatty(), (0.0, ""), (0, 0)
 
     def shown(found: "JobStatus") -> None:
-        nonlocal last
+        nonlocal last, short
+        stands = (found.workers or 0, found.workers_lacking or 0)
+        if found.shortage and stands != short:
+            said(f"{found.shortage}; {INVITE}")
+        short = stands
         text, now = f"{found.name}: {found.status} {found.bar() if found.total else ''}", time.monotonic()
         if terminal:
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

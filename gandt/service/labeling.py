@@ -15,6 +15,7 @@ from gandt import templates
 from gandt.errors import ContractError, FunctionError, GandtError
 from gandt.jobs import check_request
 from gandt.service import builtin, streaming
+from gandt.service.clock import SteadyClock
 from gandt.service.engine import PASS_THROUGH, LabelingJob
 from gandt.service.functions import Function, LocalFunction, function_name
 from gandt.service.inputs import check_questions
@@ -42,8 +43,8 @@ class LabelingService:
         The Lambdas by name, as in ``arn:aws:lambda:…:function:NAME``.
     s3
         boto3 S3 client for manifests, templates, objects and output.
-    clock : callable
-        Seconds since 1970.
+    clock : callable, optional
+        Seconds since 1970; by default a :class:`~gandt.service.clock.SteadyClock`, which never goes back.
     lambdas : callable, optional
         Makes the function for an ARN that ``functions`` doesn't have; None where it can't.
     notices : Notices, optional
@@ -56,11 +57,11 @@ class LabelingService:
         functions: Mapping[str, Function],
         s3: Any,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         lambdas: Callable[[str], Function | None] | None = None,
         notices: Notices | None = None,
     ) -> None:
-        self.store, self.functions, self.s3, self.clock = store, functions, s3, clock
+        self.store, self.functions, self.s3, self.clock = store, functions, s3, clock or SteadyClock()
         self._lambdas, self._notices = lambdas, notices
         self.ending = False
         self._threads: dict[str, threading.Thread] = {}
