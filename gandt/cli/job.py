@@ -69,7 +69,9 @@ def create(
     request: Annotated[
         str | None, typer.Option(help="The whole request as a JSON file, as for the AWS CLI; --set changes it.")
     ] = None,
-    check: Annotated[bool, typer.Option("--check/--no-check", help="Read manifest and template first.")] = True,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Read manifest, template, categories first.")
+    ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the request; upload and create nothing.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Then wait for the job's end.")] = False,
     endpoint: Endpoint = None,

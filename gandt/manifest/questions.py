@@ -74,11 +74,6 @@ def local_path(address: object) -> str | None:
     return None if "://" in path or path.startswith("data:") or not path.strip() else path
 
 
-def examples_of(entry: Mapping[str, Any]) -> list[str]:
-    """Return the positive and negative examples that a line, or an item of a page, brings."""
-    return [example for key in EXAMPLES for example in names_of(entry.get(key))]
-
-
 def is_file(folder: Path | None, path: str) -> bool:
     """Tell whether there is a file at a path that is seen from ``folder``; any text may be a path."""
     return os.path.isfile(os.path.join(folder or "", path))  # noqa: PTH113, PTH118 (Path raises for names too long)
@@ -118,25 +113,23 @@ class Questions:
     def __init__(self, attribute: str | None = None, folder: Path | None = None) -> None:
         self.attribute, self.folder = attribute, folder
         self.examples: dict[str, int] = {}
-        self._seen: set[str] = set()
+        self._seen: set[int] = set()
         self._bare = self._lines = self._labelled = 0
 
     def check(self, line: Mapping[str, Any], number: int, page: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
         """Yield what is wrong with the question of one line (``number`` from 1), whose page has these items."""
         self._lines += 1
-        # as the pre-annotation Lambda reads it
-        head = {
-            **(page[0] if page else {}),
-            **{key: value for key, value in line.items() if value not in (None, "", [])},
-        }
-        asked = next((head[key] for key in CATEGORIES if head.get(key)), None)
-        other = next((head[key] for key in OTHER if head.get(key)), None)
+        first: Mapping[str, Any] = page[0] if page else {}
+        asked, other = _told(line, first, CATEGORIES), _told(line, first, OTHER)
         if asked is not None and self._new(asked, other):
             for severity, sentence in problems(names_of(asked), other if isinstance(other, str) else None):
                 yield severity, "categories", sentence
-        if "source-ref" in head or {"left", "right"} <= head.keys():  # those of texts may be texts
-            for example in examples_of(head):
-                yield from self._example(example, number)
+        for key in EXAMPLES:
+            shown = line.get(key) or first.get(key)
+            # the examples of texts may be texts
+            if shown and (_told(line, first, ("source-ref",)) or {"left", "right"} <= line.keys()):
+                for example in names_of(shown):
+                    yield from self._example(example, number)
         if self.attribute is not None and self.attribute in line:
             self._labelled += 1
             if f"{self.attribute}-metadata" not in line:
@@ -157,7 +150,7 @@ class Questions:
     def _new(self, *values: object) -> bool:
         """Tell whether these haven't been looked at before."""
         before = len(self._seen)
-        self._seen.add(json.dumps(values, sort_keys=True, default=str))
+        self._seen.add(hash(repr(values)))
         return len(self._seen) > before
 
     def _example(self, example: str, number: int) -> Iterator[Problem]:
@@ -175,6 +168,15 @@ class Questions:
             )
         elif not is_file(self.folder, path):
             yield "error", "example", f"the example {example[:200]!r} isn't there: no such file beside the manifest"
+
+
+def _told(line: Mapping[str, Any], first: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    """Return what the pre-annotation Lambda takes of a line, or its page's first item, for the first of these names."""
+    for key in keys:
+        value = line.get(key) or first.get(key)
+        if value:
+            return value
+    return None
 
 
 def taken(attribute: str) -> str:
