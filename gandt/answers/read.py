@@ -1,5 +1,6 @@
 """Read a labeling job's output into the answers table."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -61,7 +62,8 @@ def read_answers(output: str, *, s3: Any = None, **options: Any) -> pd.DataFrame
     pandas.DataFrame
         A row for each label that a worker gave to an item: ``item, worker, label, job, data_object`` (str),
         ``accepted_at, submitted_at`` (datetime64[ns, UTC], NaT where unknown), ``seconds`` (float64; time spent on the
-        data object, for a page on all of its items, without pauses; NaN where unknown).
+        data object, for a page on all of its items, without pauses; NaN where unknown, or where the file says fewer
+        than 0, as a clock that was set back makes it: ``set_aside`` of :func:`read_output` names these).
 
     Raises
     ------
@@ -131,6 +133,9 @@ def read_output(
             asked += [(item, job.name, data_object) for item in dict.fromkeys(items.values())]
             for answer in _first_answers(job, data_object, reader.aside):
                 name = answer.job or job.name
+                if not _possible(answer.seconds):
+                    reason = f"its time is {str(answer.seconds)[:30]} s, which can't be; it counts as unknown"
+                    reader.aside.append((answer.file, data_object, answer.worker, reason))
                 given, fields = _given(answer.form, items, alone, header, answer_field)
                 left = answer.form.keys() - fields - {"workerComment"}
                 unread.update((name, other) for other in left if chosen(answer.form[other]))
@@ -236,8 +241,15 @@ def _table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
         texts = table[name].map(lambda value: value if isinstance(value, str) else None)
         moments = pd.to_datetime(texts, utc=True, format="ISO8601", errors="coerce")
         table[name] = moments.astype("datetime64[ns, UTC]")
-    table["seconds"] = table["seconds"].map(_number).astype("float64")
+    seconds = table["seconds"].map(_number).astype("float64")
+    table["seconds"] = seconds.where(seconds.map(_possible))
     return table.astype(dict.fromkeys(COLUMNS[:5], str))
+
+
+def _possible(seconds: Any) -> bool:
+    """Tell whether a time can be one that was spent; an unknown one can."""
+    value = _number(seconds)
+    return math.isnan(value) or 0 <= value < math.inf
 
 
 def _number(value: Any) -> float:

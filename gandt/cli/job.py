@@ -21,6 +21,8 @@ Endpoint = Annotated[
 Profile = Annotated[str | None, typer.Option(help="AWS profile, instead of AWS_PROFILE.")]
 Region = Annotated[str | None, typer.Option(help="AWS region, instead of AWS_REGION.")]
 
+INVITE = "gandt workers invite NAME brings one"
+
 
 def _connect(endpoint: str | None, profile: str | None, region: str | None) -> Any:
     import os
@@ -68,7 +70,9 @@ def create(
     request: Annotated[
         str | None, typer.Option(help="The whole request as a JSON file, as for the AWS CLI; --set changes it.")
     ] = None,
-    check: Annotated[bool, typer.Option("--check/--no-check", help="Read manifest and template first.")] = True,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Read manifest, template, categories first.")
+    ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the request; upload and create nothing.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Then wait for the job's end.")] = False,
     endpoint: Endpoint = None,
@@ -88,7 +92,7 @@ def create(
     sagemaker = _connect(endpoint, profile, region)
     settings = jobs.read_settings(set_ or [])
     if request is not None:
-        prepared = read_request(request, name, settings)
+        prepared = read_request(request, name, settings, check=check)
     else:
         missing = [each for each, value in (("NAME", name), ("--output", output)) if not value]
         if missing:
@@ -128,9 +132,13 @@ def create(
         return
     if json_:
         show_json({"made": made, **status.as_dict()})
+        if status.shortage:
+            note(f"gandt: {status.shortage}; {INVITE}")
         return
     note(f"gandt: {'created' if made else 'it is there already:'} {status.arn}")
     _show(status)
+    if status.shortage:
+        note(f"gandt: {status.shortage}; {INVITE}")
 
 
 @commands.command("list")
@@ -186,6 +194,8 @@ def status(
         show_json(found.as_dict())
     else:
         _show(found)
+    if found.shortage:
+        note(f"gandt: {found.shortage}; {INVITE}")
 
 
 @commands.command()
@@ -280,6 +290,9 @@ def _show(found: "JobStatus") -> None:
         {"": "created", "value": f"{found.created:%Y-%m-%d %H:%M} UTC"},
         {"": "output", "value": found.output},
     ]
+    if found.answers is not None:
+        workers = f"{found.workers:,} worker{'s'[: found.workers != 1]} in the workteam"
+        rows.insert(2, {"": "answers", "value": f"{found.answers:,} of {found.answers_wanted:,}, by {workers}"})
     if found.reason:
         lines = found.reason.split("\n")  # a Lambda's traceback has several
         rows += [{"": "" if number else "reason", "value": line} for number, line in enumerate(lines)]
@@ -300,10 +313,14 @@ def _wait(
 ) -> None:
     from gandt import jobs
 
-    terminal, last = sys.stderr.isatty(), (0.0, "")
+    terminal, last, short = sys.stderr.isatty(), (0.0, ""), (0, 0)
 
     def shown(found: "JobStatus") -> None:
-        nonlocal last
+        nonlocal last, short
+        stands = (found.workers or 0, found.workers_lacking or 0)
+        if found.shortage and stands != short:
+            said(f"{found.shortage}; {INVITE}")
+        short = stands
         text, now = f"{found.name}: {found.status} {found.bar() if found.total else ''}", time.monotonic()
         if terminal:
             print(f"\r\033[K{on_screen(text, sys.stderr)}", end="", file=sys.stderr, flush=True)

@@ -49,11 +49,14 @@ def build(
 
     Example: gandt manifest build candidates.parquet s3://bucket/job.manifest --per-page 20 --category cat
     """
+    from pathlib import Path
+
     import pandas as pd
 
     from gandt.errors import InputError
     from gandt.manifest import build_manifest, build_pairs, extra_of, items_of, pairs_of, where_of
     from gandt.manifest import upload as send
+    from gandt.manifest.questions import check_examples, gold_labels, local_path
     from gandt.tables import GOLD, read_table, write_table
 
     apart([out, gold_record], [source, gold])
@@ -67,6 +70,13 @@ def build(
         raise InputError("--gold needs --gold-record PATH, or nobody would know later which tiles were gold")
     if pairs and (per_page != 1 or text or carry):
         raise InputError("--pairs goes without --per-page, --text and --carry; a pair is a data object of its own")
+    positive, negative = positive or [], negative or []
+    if not text:  # they are seen from where the command runs; readers of the manifest see them from where it stands
+        check_examples([*positive, *negative])
+        positive, negative = (
+            [str(Path(each).absolute()) if local_path(each) is not None else each for each in examples]
+            for examples in (positive, negative)
+        )
     shown = ["left", "right"] if pairs else ["item"]
     if pairs:
         asked = pairs_of(source)
@@ -75,24 +85,25 @@ def build(
         asked = pd.DataFrame({"item": items_of(source)})
         known = asked.head(0).assign(label="")
         if gold is not None:
-            known = read_table(gold, GOLD).dropna(subset=["label"])[["item", "label"]]
+            labels = gold_labels(read_table(gold, GOLD), where=gold)
+            known = pd.DataFrame({"item": list(labels), "label": list(labels.values())}, dtype=str)
     extra = extra_of(source, carry) if carry else {}
     where = {} if pairs else where_of(source)
     if upload is not None:
         images = [item for table in (asked, known) for name in shown for item in table[name]]
-        images += [*(positive or []), *(negative or [])]
+        images += [*positive, *negative]
         sent = send([where.get(image, image) for image in images], upload)
         for row in sent.set_aside.itertuples():
             note(f"set aside: {row.item}: {row.reason}")
         lie = {image: where.get(image, image) for image in images}
         where = {image: sent.uris[place] for image, place in lie.items() if place in sent.uris}
         asked, known = (table[table[shown].isin(list(where)).all(axis=1)] for table in (asked, known))
-        positive, negative = ([each for each in some or [] if each in where] for some in (positive, negative))
+        positive, negative = ([each for each in some if each in where] for some in (positive, negative))
     options: dict[str, Any] = {
         "categories": category or (),
         "other": other,
-        "positive_examples": positive or (),
-        "negative_examples": negative or (),
+        "positive_examples": positive,
+        "negative_examples": negative,
         "gold_rate": gold_rate if len(known) else 0.0,
         "seed": seed,
         "shared": shared,
@@ -101,10 +112,8 @@ def build(
     if pairs:
         made = build_pairs(asked, gold=known, **options)
     else:
-        gold_labels = dict(zip(known["item"], known["label"], strict=True))
-        made = build_manifest(
-            list(asked["item"]), per_page=per_page, gold=gold_labels, text=text, extra=extra, **options
-        )
+        labels = dict(zip(known["item"], known["label"], strict=True))
+        made = build_manifest(list(asked["item"]), per_page=per_page, gold=labels, text=text, extra=extra, **options)
     made.write(out)
     if gold_record is not None:
         write_table(made.gold, gold_record)

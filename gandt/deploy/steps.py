@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from gandt import jobs, storage, tables
+from gandt import categories, jobs, storage, tables
 from gandt.answers import read_answers
 from gandt.candidates import filter_by_similarity
 from gandt.candidates.seeds import read_seeds, with_seeds
@@ -23,7 +23,7 @@ from gandt.consensus import consolidate
 from gandt.embedding import EmbeddingStore
 from gandt.errors import InputError, ServiceError
 from gandt.manifest import build_manifest, items_of, where_of
-from gandt.names import item_labels
+from gandt.manifest.questions import gold_labels
 
 STEPS = ("filter", "ask", "create", "consolidate", "report")
 
@@ -112,6 +112,9 @@ class Round:
         if unknown:
             raise InputError(f"a run has no setting {unknown[0]!r}; it knows {', '.join(sorted(known))}")
         run = cls(**given)
+        if not isinstance(run.categories, list):
+            raise InputError(f"run {run.name}: categories is a list of names, not {run.categories!r}")
+        categories.checked(run.categories, run.other, where=f"run {run.name}: ")
         if not isinstance(run.name, str) or not re.fullmatch(r"[A-Za-z0-9](-?[A-Za-z0-9]){0,49}", run.name):
             raise InputError(f"a run's name has up to 50 letters, digits and single hyphens, unlike {run.name!r}")
         if not run.items and not (run.store and run.seeds):
@@ -344,7 +347,7 @@ class Steps:
     def _gold(self, run: Round) -> dict[str, str]:
         if not run.gold:
             return {}
-        return item_labels(tables.read_table(run.gold, tables.GOLD, s3=self.s3), run.gold)
+        return gold_labels(tables.read_table(run.gold, tables.GOLD, s3=self.s3), where=run.gold)
 
     def _items(self, run: Round, number: int) -> list[str]:
         return items_of(self.place(run, f"round-{number}", "job.manifest"), s3=self.s3)

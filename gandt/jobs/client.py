@@ -117,10 +117,11 @@ def _describe(name: str, sagemaker: Any) -> dict[str, Any] | None:
     import json
 
     def keep(response_dict: Mapping[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
-        # a member of gandt serve's own, which botocore's model doesn't know and so would drop
+        # members of gandt serve's own, which botocore's model doesn't know and so would drop
         try:
             content = json.loads(response_dict["body"])
             customized_response_dict["FailedObjects"] = content.get("FailedObjects", [])
+            customized_response_dict["Answers"] = content.get("Answers", {})
         except (ValueError, AttributeError, KeyError):
             return
 

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
+from gandt import categories as rules
 from gandt import manifest as manifests
 from gandt import resources, storage, templates
 from gandt.errors import ContractError, InputError
@@ -22,6 +23,7 @@ from gandt.jobs.client import asked
 from gandt.jobs.request import build_request, check_request, merged, refuse_public
 from gandt.manifest.build import dumps
 from gandt.manifest.lines import line_items, named, page_entries
+from gandt.manifest.questions import check_category_file
 
 FOLDER = "gandt-input"  # below the output: what create uploads
 _LOCAL_ACCOUNT = "000000000000"
@@ -104,7 +106,8 @@ def prepare(
         The job goes to a gandt serve, which needs no role, has no account, and brings gandt's Lambdas, which gandt's
         own templates then use by default; if its S3 is on this machine, the output's bucket is made.
     check : bool
-        Read manifest and template and refuse what Ground Truth would.
+        Read manifest, template and label category file, and refuse what Ground Truth would, and questions that nobody
+        can answer.
     upload : bool
         Whether images of a local manifest may be uploaded already (a dry run doesn't).
     sagemaker, s3
@@ -143,7 +146,8 @@ def prepare(
     if isinstance(categories, str):
         places["categories"] = categories
     elif categories:
-        content = {"document-version": "2018-11-28", "labels": [{"label": label} for label in categories]}
+        names, _ = rules.checked(categories)
+        content = {"document-version": "2018-11-28", "labels": [{"label": name} for name in names]}
         places["categories"] = _put(prepared, output, "labels.json", json.dumps(content).encode())
     if manifest is not None and not storage.is_s3(manifest):
         text, images = _local_manifest(manifest, output, s3=s3, upload=upload)
@@ -164,8 +168,17 @@ def prepare(
     return prepared
 
 
-def read_request(path: str, name: str | None = None, settings: Mapping[str, Any] | None = None) -> Prepared:
+def read_request(
+    path: str,
+    name: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    check: bool = False,
+    s3: Any = None,
+) -> Prepared:
     """Read a whole CreateLabelingJob request from a JSON file, under another name and with other settings if given.
+
+    With ``check`` its manifest, template and label category file are read, as :func:`prepare` does.
 
     Raises
     ------
@@ -174,7 +187,7 @@ def read_request(path: str, name: str | None = None, settings: Mapping[str, Any]
     InputError
         When it isn't a JSON object.
     ContractError
-        When the request breaks the contract.
+        When the request breaks the contract, or the job would fail.
     """
     try:
         request = json.loads(storage.read_text(path))
@@ -185,7 +198,11 @@ def read_request(path: str, name: str | None = None, settings: Mapping[str, Any]
     request = merged(request, settings or {}) | ({"LabelingJobName": name} if name else {})
     refuse_public(request)
     check_request(request)
-    return Prepared(request)
+    prepared = Prepared(request)
+    if check:
+        source = request["InputConfig"]["DataSource"].get("S3DataSource", {}).get("ManifestS3Uri")
+        _check(prepared, source, request["HumanTaskConfig"]["UiConfig"].get("UiTemplateS3Uri"), s3, True)
+    return prepared
 
 
 def _make_bucket(uri: str, s3: Any) -> None:
@@ -322,14 +339,20 @@ def _readable(uri: str, prepared: Prepared) -> Iterator[str]:
 
 
 def _check(prepared: Prepared, manifest: str | None, template: str | None, s3: Any, upload: bool) -> None:
-    """Refuse what Ground Truth would refuse of manifest and template; keep the warnings."""
+    """Refuse what Ground Truth would refuse of manifest and template, and what nobody can answer; keep the warnings."""
     request = prepared.request
+    categories = request.get("LabelCategoryConfigS3Uri")
+    if categories is not None:
+        with _readable(categories, prepared) as place:
+            prepared.warnings += check_category_file(place, s3=s3)
     source = request["InputConfig"]["DataSource"].get("S3DataSource", {}).get("ManifestS3Uri")
     errors: list[str] = []
     final = manifest is not None and source is not None and (upload or storage.is_s3(manifest))
     with _readable(source, prepared) if final else nullcontext() as place:
         if place is not None:
-            table = manifests.check_manifest(place, label_attribute=request["LabelAttributeName"], s3=s3)
+            table = manifests.check_manifest(
+                place, label_attribute=request["LabelAttributeName"], examples=upload, s3=s3
+            )
             for row in table[table["severity"] != "note"].to_dict("records"):
                 where = f"{manifest}, line {row['line']}" if row["line"] else manifest
                 (errors if row["severity"] == "error" else prepared.warnings).append(f"{where}: {row['problem']}")
@@ -337,13 +360,18 @@ def _check(prepared: Prepared, manifest: str | None, template: str | None, s3: A
             uri = request["HumanTaskConfig"]["UiConfig"].get("UiTemplateS3Uri", template)
             text = prepared.files[uri].decode() if uri in prepared.files else templates.read(uri, s3=s3)
             # without a pre-annotation Lambda the lines are what the template gets; what another's makes isn't known
-            alone = "PreHumanTaskLambdaArn" not in request["HumanTaskConfig"] and not errors
-            inputs = templates.manifest_inputs(place, as_it_is=True, s3=s3) if alone and place is not None else ()
+            pre = request["HumanTaskConfig"].get("PreHumanTaskLambdaArn")
+            known = (pre is None or pre.endswith(f":{resources.PRE_ANNOTATION}")) and not errors and place is not None
+            inputs = templates.manifest_inputs(place, as_it_is=pre is None, s3=s3) if known and place else ()
             for problem in templates.check(text, inputs=inputs):
                 where = f"{template}, line {problem.line}" if problem.line else template
-                hint = "; the pre-annotation Lambda makes it: name one with --pre" if problem.rule == "input" else ""
-                told = f"{where}: {problem.message}{hint}"
-                (errors if problem.level == "error" else prepared.warnings).append(told)
+                told, severe = f"{where}: {problem.message}", problem.level == "error"
+                if problem.rule == "input" and pre is None:
+                    told += "; the pre-annotation Lambda makes it: name one with --pre"
+                elif problem.rule == "input" and "task.input.labels" in problem.message:
+                    told += ": the job fails unless LABELS of the pre-annotation Lambda has them"
+                    severe = False
+                (errors if severe else prepared.warnings).append(told)
     if errors:
         more = f" (and {len(errors) - 3:,} more)" if len(errors) > 3 else ""
         raise ContractError(

@@ -13,9 +13,11 @@ from typing import Any
 
 import pandas as pd
 
+from gandt import categories as rules
 from gandt import storage
 from gandt.errors import ContractError, InputError
 from gandt.manifest.lines import NAMES, named
+from gandt.manifest.questions import check_examples, check_gold, gold_labels
 
 # https://docs.aws.amazon.com/sagemaker/latest/dg/sms-input-data-input-manifest.html, in characters of JSON
 MAX_LINE = 100_000
@@ -79,8 +81,9 @@ def build_manifest(
     categories, other, positive_examples, negative_examples
         What the worker chooses from and sees as examples. With ``per_page=1`` they stand on the line (``labels``,
         ``other``, …), otherwise on the first item of each page (``event_names``, ``other_category_label``, …).
+        Categories are written trimmed and in Unicode's form NFC; an example is an address, or a path to a file.
     gold : mapping of str to str, optional
-        Items whose label is known, mixed in to measure workers.
+        Items whose label is known, mixed in to measure workers; a label is one of the categories, or ``other``.
     gold_rate : float
         Share of all shown tiles that are gold, 0 to below 1; at least one tile if it isn't 0. Gold is spread over the
         pages as evenly as it goes, never the same twice on a page, at places drawn by ``seed``.
@@ -104,11 +107,16 @@ def build_manifest(
     Raises
     ------
     InputError
-        When there are no items, options contradict each other, or there is too little gold for the pages.
+        When there are no items, options contradict each other, there is too little gold for the pages, or nobody could
+        answer: categories that are empty, given twice or equal to ``other``, gold outside of them, examples not there.
     ContractError
         When a line would be longer than Ground Truth takes, or a key is not allowed.
     """
-    gold, extra, shared, where = dict(gold or {}), extra or {}, dict(shared or {}), where or {}
+    categories, other = rules.checked(categories, other)
+    extra, shared, where = extra or {}, dict(shared or {}), where or {}
+    if not text:
+        check_examples([where.get(each, each) for each in (*positive_examples, *negative_examples)])
+    gold = check_gold(gold or {}, categories, other)
     _check_options(per_page, gold, gold_rate, shared, extra)
     asked = [item for item in dict.fromkeys(items) if item not in gold]
     if not asked:
@@ -178,9 +186,11 @@ def build_pairs(
     golden = list(zip(known["left"], known["right"], strict=True))
     lies = where or {}
     shown = {f"{left} {right}": (lies.get(left, left), lies.get(right, right)) for left, right in [*asked, *golden]}
+    examples = [*options.get("positive_examples", ()), *options.get("negative_examples", ())]
+    check_examples([lies.get(each, each) for each in examples])
     return build_manifest(
         [f"{left} {right}" for left, right in asked],
-        gold={f"{left} {right}": label for (left, right), label in zip(golden, known["label"], strict=True)},
+        gold=gold_labels(known, ["left", "right"], where="the gold pairs"),
         text=True,
         extra={item: {"left": left, "right": right} for item, (left, right) in shown.items()},
         where={**lies, **{item: " ".join(pair) for item, pair in shown.items()}},

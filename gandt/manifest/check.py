@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -18,7 +19,8 @@ from gandt import storage
 from gandt.errors import InputError
 from gandt.manifest.build import MAX_ATTRIBUTE, MAX_LINE, attribute_length
 from gandt.manifest.lines import NAMES, RawLine, line_names, page_entries, raw_lines
-from gandt.manifest.online import check_objects
+from gandt.manifest.online import check_objects, find_objects
+from gandt.manifest.questions import Problem, Questions, is_file, local_path
 
 COLUMNS = ["line", "severity", "rule", "problem"]
 
@@ -38,8 +40,6 @@ TASK_TYPES = (
 _ATTRIBUTE = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,126}")  # CreateLabelingJob, LabelAttributeName
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
-Problem = tuple[str, str, str]  # severity, rule, sentence
-
 
 def check_manifest(
     uri: str,
@@ -49,6 +49,7 @@ def check_manifest(
     task_type: str = "custom",
     online: bool = False,
     region: str | None = None,
+    examples: bool = False,
 ) -> pd.DataFrame:
     """Check the manifest at ``uri``.
 
@@ -66,12 +67,15 @@ def check_manifest(
         Ask S3 as well: does every object exist, can it be read, does its bucket send CORS headers.
     region : str, optional
         The job's region, to which every bucket must belong (with ``online``).
+    examples : bool
+        Ask S3 at least for the positive and negative examples, which are few.
 
     Returns
     -------
     pandas.DataFrame
         ``line`` (from 1; 0 for the manifest as a whole), ``severity`` (error, warning, note), ``rule``, ``problem``;
-        in order of lines. No row of severity error means that Ground Truth takes the manifest.
+        in order of lines. No row of severity error means that Ground Truth takes the manifest, where a local one
+        names images beside it when ``gandt job create`` has uploaded them (a note counts them).
 
     Raises
     ------
@@ -82,13 +86,17 @@ def check_manifest(
     """
     if task_type not in TASK_TYPES:
         raise InputError(f"there is no task type {task_type!r}; choose one of {', '.join(TASK_TYPES)}")
-    checker = _Checker(label_attribute, task_type)
+    folder = None if storage.is_s3(uri) else Path(uri).absolute().parent
+    checker = _Checker(label_attribute, task_type, folder)
     rows = [(0, *problem) for problem in check_label_attribute(label_attribute, task_type)]
     for raw in raw_lines(uri, s3=s3):
         rows += [(raw.number, *problem) for problem in checker.check(raw)]
     rows += [(0, *problem) for problem in checker.finish()]
+    shown = checker.questions.examples
     if online:
-        rows += check_objects(uri, checker.addresses, s3=s3 or storage.default_s3(), region=region)
+        rows += check_objects(uri, {**shown, **checker.addresses}, s3=s3 or storage.default_s3(), region=region)
+    elif examples and shown:
+        rows += find_objects(shown, s3=s3 or storage.default_s3())
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table.sort_values("line", kind="stable", ignore_index=True)
 
@@ -116,12 +124,13 @@ def check_label_attribute(name: str | None, task_type: str = "custom") -> Iterat
 class _Checker:
     """Checks line after line; remembers only what later lines are compared with."""
 
-    def __init__(self, label_attribute: str | None, task_type: str) -> None:
-        self.attribute, self.task_type = label_attribute, task_type
+    def __init__(self, label_attribute: str | None, task_type: str, folder: Path | None) -> None:
+        self.task_type, self.folder = task_type, folder
+        self.questions = Questions(label_attribute, folder)
         self.addresses: dict[str, int] = {}  # S3 address → the first line that shows it
         self._seen: dict[int, int] = {}  # hash of what a line shows → that line
         self._objects = 0
-        self._labelled = 0
+        self._local: set[str] = set()  # images beside a local manifest
         self._twice: list[str] = []
         self._decoder = json.JSONDecoder(object_pairs_hook=self._object, parse_constant=self._constant)
 
@@ -171,11 +180,13 @@ class _Checker:
             return
         for key in self._twice:
             yield "warning", "keys", f"the key {key!r} stands twice in an object; the last one counts"
+        page = page_entries(line)
         yield from self._keys(line, len(text))
-        yield from self._source(line, raw.number)
+        yield from self._source(line, raw.number, page)
         if NAMES in line and not line_names(line):
             yield "error", "names", f"{NAMES!r} isn't a list of names, one for each item of the line; build it again"
         yield from self._chained(line)
+        yield from self.questions.check(line, raw.number, page)
 
     def _keys(self, line: dict[str, Any], length: int) -> Iterator[Problem]:
         for key in line:
@@ -207,7 +218,7 @@ class _Checker:
                     f"{key!r}, which holds the object's id, isn't 1 to {MAX_OBJECT_ID:,} characters",
                 )
 
-    def _source(self, line: dict[str, Any], number: int) -> Iterator[Problem]:
+    def _source(self, line: dict[str, Any], number: int, page: list[dict[str, Any]]) -> Iterator[Problem]:
         given = [key for key in ("source-ref", "source") if key in line]
         if not given:
             yield "error", "source", "the line has neither 'source-ref' nor 'source'"
@@ -238,23 +249,31 @@ class _Checker:
                     value, number, built_in="image" in self.task_type or self.task_type == "object-detection"
                 )
             else:
-                yield from self._page(line, number)
+                yield from self._page(line, number, page)
 
     def _address(
         self, uri: str, number: int, *, built_in: bool = False, where: str = "'source-ref'"
     ) -> Iterator[Problem]:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
-        if not uri.startswith("s3://"):
+        path = local_path(uri) if self.folder is not None else None
+        if path is not None:
+            if not is_file(self.folder, path):
+                why = "isn't an s3:// address, nor a file beside the manifest"
+                yield "error", "address", f"{where} is {uri[:200]!r}, which {why}"
+                return
+            self._local.add(path)
+        elif not uri.startswith("s3://"):
             yield "error", "address", f"{where} is {uri[:200]!r}, which isn't an s3:// address"
             return
-        if not _BUCKET.fullmatch(bucket) or not key or key.endswith("/"):
+        elif not _BUCKET.fullmatch(bucket) or not key or key.endswith("/"):
             yield (
                 "error",
                 "address",
                 f"{where} is {uri[:200]!r}, which names no bucket and object; write s3://bucket/key",
             )
             return
-        self.addresses.setdefault(uri, number)
+        else:
+            self.addresses.setdefault(uri, number)
         dot = uri.rfind(".")
         suffix = uri[dot:].lower() if dot > uri.rfind("/") else ""
         if built_in and suffix not in BUILT_IN_IMAGES:
@@ -266,8 +285,7 @@ class _Checker:
                 f"{uri[:200]!r}: browsers don't show {suffix} files; gandt manifest upload converts them",
             )
 
-    def _page(self, line: dict[str, Any], number: int) -> Iterator[Problem]:
-        page = page_entries(line)
+    def _page(self, line: dict[str, Any], number: int, page: list[dict[str, Any]]) -> Iterator[Problem]:
         if not page:
             if line["source"].lstrip().startswith('[{"'):
                 yield "warning", "page", "'source' looks like a page of items, but isn't a JSON list of objects"
@@ -312,10 +330,6 @@ class _Checker:
                         "chained",
                         f"{key!r} stands without its label {label!r}: an object that failed before",
                     )
-        if self.attribute is not None and line.get(self.attribute) is not None:
-            self._labelled += 1
-            if f"{self.attribute}-metadata" not in line:
-                yield "warning", "chained", f"{self.attribute!r} stands without its {self.attribute}-metadata"
 
     def finish(self) -> Iterator[Problem]:
         """Yield the problems of the manifest as a whole."""
@@ -325,6 +339,7 @@ class _Checker:
         if self._objects > most:
             way = "split it" if most == MAX_SEGMENTATION_OBJECTS else "split it, or ask AWS for more"
             yield "error", "count", f"the manifest holds {self._objects:,} data objects; a job takes {most:,}: {way}"
-        if self._labelled:
-            text = f"{self._labelled:,} of {self._objects:,} lines carry {self.attribute!r} already and won't be asked"
-            yield "note", "chained", text
+        if self._local:
+            count = f"{len(self._local):,} local image{'s'[: len(self._local) != 1]}"
+            yield "note", "local", f"the lines name {count}, which gandt job create uploads with the manifest"
+        yield from self.questions.finish()

@@ -63,6 +63,26 @@ def check_objects(manifest: str, addresses: Mapping[str, int], *, s3: Any, regio
     return rows
 
 
+def find_objects(addresses: Mapping[str, int], *, s3: Any) -> list[Row]:
+    """Ask S3 about a few objects: an error for each that isn't there, a warning where S3 doesn't let us look."""
+    rows: list[Row] = []
+    for uri, line in addresses.items():
+        bucket, key = storage.split_s3(uri)
+        try:
+            size = s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
+        except Exception as error:
+            code = storage.error_code(error)
+            if code is None and not type(error).__module__.startswith("botocore"):
+                raise
+            if code in ("404", "NoSuchKey", "NoSuchBucket", "NotFound"):
+                rows.append((line, "error", "object", f"can't read {uri}: there is no such object"))
+            else:
+                rows.append((line, "warning", "object", f"can't look at {uri}: {storage.reason(error)}"))
+            continue
+        rows += _judged(bucket, key, line, size)
+    return rows
+
+
 def check_cors(bucket: str, *, s3: Any) -> Iterator[tuple[str, str, str]]:
     """Yield what is wrong with a bucket's CORS; without it browsers can't show the images rightly turned."""
     try:

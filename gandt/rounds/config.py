@@ -7,6 +7,7 @@ from typing import Any
 
 from gandt import storage
 from gandt.candidates.strategies import strategy
+from gandt.categories import problems
 from gandt.consensus import METHODS
 from gandt.cost import GROUND_TRUTH
 from gandt.errors import InputError, extra
@@ -48,8 +49,10 @@ def _range(least: float, most: float) -> str:
 
 
 def _classes(value: Any) -> str | None:
-    good = isinstance(value, list) and len(value) > 1 and all(_text(each) is None for each in value)
-    return None if good and len(set(value)) == len(value) else "must be a list of two or more different texts"
+    if not (isinstance(value, list) and len(value) > 1 and all(isinstance(each, str) for each in value)):
+        return "must be a list of two or more different texts"
+    wrong = [sentence for severity, sentence in problems(value) if severity == "error"]
+    return f"must be a list of two or more different texts ({'; '.join(wrong)})" if wrong else None
 
 
 def _one_of(*names: str) -> Check:

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_Operations_Amazon_
 """
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,9 +19,11 @@ from gandt.service.api_people import People
 from gandt.service.api_tags import Tags
 from gandt.service.api_templates import Templates
 from gandt.service.outputs import JobFolder
+from gandt.service.progress import standing
 from gandt.service.store import Job
 
 PREFIX = "SageMaker."
+_log = logging.getLogger(__name__)
 _STATUSES = ("Initializing", "InProgress", "Completed", "Failed", "Stopping", "Stopped")
 
 
@@ -61,6 +64,9 @@ class SageMakerApi(People, Templates, Tags):
             raise ApiError("ResourceInUse", f"there is a labeling job {name} already; names are compared without case")
         arn = job_arn(request["LabelingJobName"])
         self._keep_tags(arn, request)
+        stands = standing(self._service.store, self._job(request))
+        if stands.shortage:  # the response has no place for it
+            _log.warning("labeling job %s: %s", request["LabelingJobName"], stands.shortage)
         return {"LabelingJobArn": arn}
 
     def _DescribeLabelingJob(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
@@ -74,6 +80,8 @@ class SageMakerApi(People, Templates, Tags):
             **self._summary(job),
             "Tags": self._ListTags({"ResourceArn": job_arn(job.name)})["Tags"],
             "JobReferenceCode": reference(job),
+            # our own, too: counters beside the contract's, which count objects alone
+            "Answers": self._answers(job),
             # our own: SageMaker never says why an object failed, and clients pass over members they don't know
             "FailedObjects": [
                 {"DataObject": number, "Reason": reason[:1000]}
@@ -144,6 +152,17 @@ class SageMakerApi(People, Templates, Tags):
         if job.reason:
             summary["FailureReason"] = job.reason
         return summary
+
+    def _answers(self, job: Job) -> dict[str, Any]:
+        stands = standing(self._service.store, job)
+        return {
+            "Given": stands.answers,
+            "Wanted": stands.wanted,
+            "Workers": stands.workers,
+            "ObjectsShort": stands.short,
+            "WorkersLacking": stands.lacking,
+            "Shortage": stands.shortage,
+        }
 
     def _work(self, job: Job) -> dict[str, Any]:
         states = self._service.store.states(job.name)

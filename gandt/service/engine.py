@@ -16,10 +16,11 @@ from gandt import storage, templates
 from gandt.errors import ContractError, FunctionError
 from gandt.jobs import check_request
 from gandt.manifest.lines import NAMES
+from gandt.manifest.questions import read_category_file
 from gandt.progress import track
 from gandt.service import builtin
 from gandt.service.functions import Function
-from gandt.service.inputs import read_labels, read_manifest, writable
+from gandt.service.inputs import check_choices, chooses, read_manifest, writable
 from gandt.service.outputs import JobFolder, WorkerAnswer, annotation_content, metadata
 
 # Ground Truth starts with a probe of ten random objects, then takes batches of up to MaxConcurrentTaskCount.
@@ -106,12 +107,14 @@ class LabelingJob:
         )
         self._iteration = 0
         self._concurrent: int = task.get("MaxConcurrentTaskCount", 1000)
-        self._labels = read_labels(self.request.get("LabelCategoryConfigS3Uri"), self.s3)
+        categories = self.request.get("LabelCategoryConfigS3Uri")
+        self._labels = read_category_file(categories, s3=self.s3) if categories else []
         self.categories = [str(each["label"]) for each in self._labels]
         self._pre = self._function(task.get("PreHumanTaskLambdaArn"))
         consolidation = task.get("AnnotationConsolidationConfig", {})
         self._post = self._function(consolidation.get("AnnotationConsolidationLambdaArn"))
         self.template = self.template or storage.read_text(task["UiConfig"]["UiTemplateS3Uri"], s3=self.s3)
+        self._chooses = chooses(self.template)
         self.lines = self.lines or read_manifest(self.request, self.s3)
         #: the ids of all objects without the label, in the order of work
         self.order = self._shuffled()
@@ -233,7 +236,7 @@ class LabelingJob:
         """
         line = {name: value for name, value in self.lines[int(number)].items() if not name.startswith("$")}
         if self._pre is None:  # the names are for the job's owner, and may be paths of his machine
-            return {name: value for name, value in line.items() if name != NAMES}
+            return self._check(number, {name: value for name, value in line.items() if name != NAMES})
         event = {"version": "2018-10-06", "labelingJobArn": self.arn, "dataObject": line}
         response = self._answer(self._pre, event, "pre-annotation")
         if not isinstance(response, dict) or not isinstance(response.get("taskInput"), dict):
@@ -241,7 +244,14 @@ class LabelingJob:
                 f"the pre-annotation Lambda returned no taskInput for data object {number} of {self.name}"
             )
         needed = response.get("isHumanAnnotationRequired", response.get("humanAnnotationRequired", True))
-        return None if str(needed).lower() == "false" else response["taskInput"]
+        if str(needed).lower() == "false":
+            return None
+        return self._check(number, response["taskInput"])
+
+    def _check(self, number: str, task_input: Mapping[str, Any]) -> Mapping[str, Any]:
+        if self._chooses:
+            check_choices(task_input, f"data object {number} of {self.name}")
+        return task_input
 
     def _consolidate(self, iteration: int, answers: Mapping[str, Sequence[WorkerAnswer]]) -> None:
         responses = self.folder.worker_responses

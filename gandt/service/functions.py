@@ -41,6 +41,12 @@ class Function(Protocol):
         ...
 
 
+def function_name(arn: str) -> str:
+    """Return NAME of ``arn:aws:lambda:REGION:ACCOUNT:function:NAME[:VERSION]``."""
+    parts = arn.split(":")
+    return parts[6] if len(parts) > 6 else arn
+
+
 class LocalFunction:
     """A Lambda handler in a local file.
 

@@ -1,4 +1,4 @@
-"""What a labeling job reads from S3: its manifest, its label categories.
+"""What a labeling job reads from S3: its manifest; and whether somebody can answer what it asks.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/sms-input-data-input-manifest.html
 """
@@ -7,8 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from gandt import storage
-from gandt.errors import ContractError
+from gandt import categories, storage, templates
+from gandt.errors import ContractError, InputError, StorageError
+from gandt.manifest.lines import page_entries, read_lines
+from gandt.manifest.online import find_objects
+from gandt.manifest.questions import Questions, check_category_file
 
 
 def read_manifest(request: Mapping[str, Any], s3: Any) -> list[dict[str, Any]]:
@@ -42,25 +45,76 @@ def read_manifest(request: Mapping[str, Any], s3: Any) -> list[dict[str, Any]]:
     return lines
 
 
-def read_labels(uri: str | None, s3: Any) -> list[dict[str, Any]]:
-    """Return the entries of the label category file at ``uri``, none where there is no such file.
+def check_questions(request: Mapping[str, Any], s3: Any) -> None:
+    """Refuse a job whose questions nobody can answer; what can't be read is left to the job, which says why it fails.
 
     Raises
     ------
     ContractError
-        When the file isn't ``{"labels": [{"label": "…"}, …]}``.
+        When categories can't be told apart, examples aren't there, or every line has the label attribute as a key of
+        its own.
     """
-    if not uri:
-        return []
+    problems: list[str] = []
+    questions = Questions(request["LabelAttributeName"])
     try:
-        entries = json.loads(storage.read_text(uri, s3=s3))["labels"]
-        if not all(isinstance(entry["label"], str) for entry in entries):
-            raise TypeError
-        return list(entries)
-    except (ValueError, KeyError, TypeError) as error:
+        if request.get("LabelCategoryConfigS3Uri"):
+            check_category_file(request["LabelCategoryConfigS3Uri"], s3=s3)
+        source = request["InputConfig"]["DataSource"].get("S3DataSource", {}).get("ManifestS3Uri")
+        for number, line in enumerate(read_lines(source, s3=s3) if source else (), start=1):
+            problems += [f"data object {number - 1}: {problem}" for problem in _errors(questions, line, number)]
+        problems += [problem for severity, _, problem in questions.finish() if severity == "error"]
+        rows = find_objects(questions.examples, s3=s3)
+        problems += [problem for _, severity, _, problem in rows if severity == "error"]
+    except (StorageError, InputError):
+        pass
+    if problems:
+        more = f" (and {len(problems) - 3:,} more)" if len(problems) > 3 else ""
+        raise ContractError(f"labeling job {request['LabelingJobName']}: {'; '.join(problems[:3])}{more}")
+
+
+def check_line(line: Mapping[str, Any], attribute: str) -> None:
+    """Refuse a line that comes by itself and asks what nobody can answer.
+
+    Raises
+    ------
+    ContractError
+        As :func:`check_questions` does.
+    """
+    questions = Questions(attribute)
+    problems = [*_errors(questions, line, 1), *(text for level, _, text in questions.finish() if level == "error")]
+    if problems:
+        raise ContractError("; ".join(problems))
+
+
+def chooses(template: str) -> bool:
+    """Tell whether a template's header says that workers choose from the task's labels."""
+    try:
+        told = templates.header(template)
+    except ContractError:  # another's header; the template is rendered all the same
+        return False
+    return told is not None and any(each.name == "labels" and not each.optional for each in told.inputs)
+
+
+def check_choices(task_input: Mapping[str, Any], where: str) -> None:
+    """Refuse a task without categories to choose from, or with some that nobody can tell apart.
+
+    Raises
+    ------
+    ContractError
+        Beginning with ``where``.
+    """
+    names, other = categories.names_of(task_input.get("labels")), task_input.get("other")
+    if not names:
         raise ContractError(
-            f'{uri} is no label category file; it should be {{"labels": [{{"label": "cat"}}]}}'
-        ) from error
+            f"{where} brings no category, and the template needs some to choose from: give them to gandt manifest "
+            "build, or as LABELS to the pre-annotation Lambda"
+        )
+    categories.checked(names, other if isinstance(other, str) else None, where=f"{where}: ", error=ContractError)
+
+
+def _errors(questions: Questions, line: Mapping[str, Any], number: int) -> list[str]:
+    found = questions.check(line, number, page_entries(dict(line)))
+    return [problem for severity, _, problem in found if severity == "error"]
 
 
 def writable(value: Any) -> None:

@@ -15,8 +15,10 @@ from gandt import templates
 from gandt.errors import ContractError, FunctionError, GandtError
 from gandt.jobs import check_request
 from gandt.service import builtin, streaming
+from gandt.service.clock import SteadyClock
 from gandt.service.engine import PASS_THROUGH, LabelingJob
-from gandt.service.functions import Function, LocalFunction
+from gandt.service.functions import Function, LocalFunction, function_name
+from gandt.service.inputs import check_questions
 from gandt.service.notices import Notices
 from gandt.service.store import Job, Lease, Store
 
@@ -41,8 +43,8 @@ class LabelingService:
         The Lambdas by name, as in ``arn:aws:lambda:…:function:NAME``.
     s3
         boto3 S3 client for manifests, templates, objects and output.
-    clock : callable
-        Seconds since 1970.
+    clock : callable, optional
+        Seconds since 1970; by default a :class:`~gandt.service.clock.SteadyClock`, which never goes back.
     lambdas : callable, optional
         Makes the function for an ARN that ``functions`` doesn't have; None where it can't.
     notices : Notices, optional
@@ -55,11 +57,11 @@ class LabelingService:
         functions: Mapping[str, Function],
         s3: Any,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         lambdas: Callable[[str], Function | None] | None = None,
         notices: Notices | None = None,
     ) -> None:
-        self.store, self.functions, self.s3, self.clock = store, functions, s3, clock
+        self.store, self.functions, self.s3, self.clock = store, functions, s3, clock or SteadyClock()
         self._lambdas, self._notices = lambdas, notices
         self.ending = False
         self._threads: dict[str, threading.Thread] = {}
@@ -98,12 +100,14 @@ class LabelingService:
         Raises
         ------
         ContractError
-            When the request breaks the contract, or asks for what this service doesn't do.
+            When the request breaks the contract, or asks for what this service doesn't do, or what nobody can answer.
         """
         check_request(request)
         problems = [*self._missing(request)]
         if problems:
             raise ContractError(f"labeling job {request['LabelingJobName']}: {'; '.join(problems)}")
+        if self.store.job(request["LabelingJobName"]) is None:
+            check_questions(request, self.s3)
         if not self.store.add_job(request, random.randrange(2**31), self.clock()):
             return False
         self._begin(request["LabelingJobName"])
@@ -152,9 +156,11 @@ class LabelingService:
         consolidation = task.get("AnnotationConsolidationConfig", {}).get("AnnotationConsolidationLambdaArn")
         for arn in filter(None, (task.get("PreHumanTaskLambdaArn"), consolidation)):
             own = builtin.parse(arn)
+            if own and own[1] in builtin.TASKS and "LabelCategoryConfigS3Uri" not in request:
+                problems.append(f"AWS's {function_name(arn)} needs label categories; give LabelCategoryConfigS3Uri")
             if arn.endswith(PASS_THROUGH) or self._function(arn) is not None or (own and own[1] in builtin.TASKS):
                 continue
-            name = _function_name(arn)
+            name = function_name(arn)
             if own:
                 problems.append(f"AWS's {name} isn't there; use {own[0]}-PassThrough or a Lambda of your own")
             else:
@@ -232,8 +238,8 @@ class LabelingService:
 
     def _function(self, arn: str) -> Function | None:
         """Return the Lambda that an ARN names: a local one of that name, else AWS's; None for those built in."""
-        if _function_name(arn) in self.functions:
-            return self.functions[_function_name(arn)]
+        if function_name(arn) in self.functions:
+            return self.functions[function_name(arn)]
         if self._lambdas is None or arn.endswith(PASS_THROUGH) or builtin.parse(arn):
             return None
         return self._lambdas(arn)
@@ -354,7 +360,7 @@ class LabelingService:
         task = job.request["HumanTaskConfig"]
         consolidation = task.get("AnnotationConsolidationConfig", {}).get("AnnotationConsolidationLambdaArn")
         arns = [arn for arn in (task.get("PreHumanTaskLambdaArn"), consolidation) if arn]
-        functions = {_function_name(arn): self._function(arn) for arn in arns}
+        functions = {function_name(arn): self._function(arn) for arn in arns}
         failed = self.store.results(name)[1]
         return {
             "LabelingJobName": job.name,
@@ -382,12 +388,6 @@ class LabelingService:
         """Tell whether somebody has stopped a job that goes on."""
         job = self.store.job(name)
         return job is not None and job.status == "Stopping"
-
-
-def _function_name(arn: str) -> str:
-    """Return NAME of ``arn:aws:lambda:REGION:ACCOUNT:function:NAME[:VERSION]``."""
-    parts = arn.split(":")
-    return parts[6] if len(parts) > 6 else arn
 
 
 def _reason(error: Exception) -> str:

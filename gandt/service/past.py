@@ -96,7 +96,7 @@ def _import(store: Store, root: str, job: Job, workteam: str, described: Mapping
             ended = _seconds(answer.submitted)
             begun = _seconds(answer.accepted)
             ended = ended if ended is not None else modified
-            spent = answer.seconds if type(answer.seconds) in (int, float) else 0.0
+            spent = max(answer.seconds, 0.0) if type(answer.seconds) in (int, float) else 0.0
             answers.append((number, answer.worker, answer.form, begun if begun is not None else ended, ended, spent))
     labeled = sum(state in ("labeled", "given") for _, state, _ in objects)
     status = described.get("LabelingJobStatus") or ("Completed" if labeled == len(objects) else "Stopped")

@@ -5,6 +5,7 @@ from typing import Any
 from gandt.errors import InputError, extra
 from gandt.service.invitations import checked_name
 from gandt.service.labeling import LabelingService
+from gandt.service.progress import to_come
 from gandt.service.store import Lease
 from gandt.service.web import PRIVATE, Attempts, RefusedError, posted, within
 
@@ -93,6 +94,7 @@ class Portal:
             {
                 "name": job.name, "title": task["TaskTitle"], "description": task["TaskDescription"],
                 "seconds": task["TaskTimeLimitInSeconds"], "left": left,
+                "later": to_come(job, self._service.store.states(job.name)),
             }
             for job, left in self._service.jobs(worker)
             for task in [job.request["HumanTaskConfig"]]
@@ -160,7 +162,10 @@ class Portal:
             draft = store.draft(lease.id)
             if draft is not None:
                 task.update(draft=draft.content, spent=draft.seconds)
-        return JSONResponse({"task": task, "left": store.left(job, worker, now), "note": note}, headers=PRIVATE)
+        kept = store.job(job)
+        later = to_come(kept, store.states(job)) if kept is not None else 0
+        content = {"task": task, "left": store.left(job, worker, now), "later": later, "note": note}
+        return JSONResponse(content, headers=PRIVATE)
 
 
 def signed_in(request: Request, cookie: str, session: str, path: str = "/") -> Response:

@@ -4,11 +4,13 @@ import statistics
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from gandt.answers.content import answer_field, answer_labels, parse_content, tile_labels
 from gandt.answers.files import line_page
 from gandt.errors import ContractError, InputError
+from gandt.jobs.status import shortage
 from gandt.manifest.lines import line_names
 from gandt.service.store import Job, KeptAnswer, Store
 
@@ -61,6 +63,57 @@ class _Counted:
                     self._equal[who] += sign * (mine[field] == said[field])
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How far a job's answers are.
+
+    Attributes
+    ----------
+    answers, wanted : int
+        Answers that count, and how many there will be when every object that is to be asked has its number.
+    later : int
+        Objects that are opened when those before have their answers.
+    workers, short, lacking : int
+        As in :class:`~gandt.service.records.Counts`.
+    shortage : str
+        What that means, as a sentence; empty where there are workers enough.
+    """
+
+    answers: int
+    wanted: int
+    later: int
+    workers: int
+    short: int
+    lacking: int
+    shortage: str
+
+
+def standing(store: Store, job: Job) -> Standing:
+    """Say how far a job's answers are, and whether its workteam has workers enough."""
+    counts, states = store.counts(job.name), store.states(job.name)
+    per_object = job.request["HumanTaskConfig"]["NumberOfHumanWorkersPerDataObject"]
+    later = to_come(job, states)
+    asked = later + states.get("drawn", 0) + states.get("open", 0)
+    missing = 0 if job.ended else max(0, asked * per_object - counts.on_open)
+    told = "" if job.ended or not asked else shortage(counts.short, counts.lacking, counts.workers, per_object)
+    if not states:  # the manifest isn't read yet
+        told = shortage(0, 0, counts.workers, per_object)
+    wanted = counts.answers + missing
+    return Standing(counts.answers, wanted, later, counts.workers, counts.short, counts.lacking, told)
+
+
+def to_come(job: Job, states: Mapping[str, int]) -> int:
+    """Return how many objects are still to be opened, as far as the stopping conditions let them."""
+    if job.ended:
+        return 0
+    waiting, conditions = states.get("waiting", 0), job.request.get("StoppingConditions", {})
+    human, given, all_ = states.get("labeled", 0), states.get("given", 0), sum(states.values())
+    flying = sum(states.get(state, 0) for state in ("drawn", "open", "answered"))
+    most = conditions.get("MaxHumanLabeledObjectCount", all_) - human
+    share = -(-all_ * conditions.get("MaxPercentageOfInputDatasetLabeled", 100) // 100) - human - given
+    return max(0, min(waiting, int(most) - flying, int(share) - flying))
+
+
 class Progress:
     """Figures of all jobs of a store, kept up to date with little reading."""
 
@@ -71,7 +124,7 @@ class Progress:
 
     def brief(self, job: Job) -> dict[str, Any]:
         """Return one line about a job."""
-        states = self._store.states(job.name)
+        states, stands = self._store.states(job.name), standing(self._store, job)
         task = job.request["HumanTaskConfig"]
         return {
             "name": job.name,
@@ -80,14 +133,20 @@ class Progress:
             "objects": sum(states.values()),
             "labeled": states.get("labeled", 0) + states.get("given", 0),
             "failed": states.get("failed", 0),
+            "answers": stands.answers,
+            "answers_wanted": stands.wanted,
+            "workers_in_team": stands.workers,
+            "objects_short": stands.short,
+            "workers_lacking": stands.lacking,
+            "shortage": stands.shortage,
+            "later": stands.later,
             "created": job.created,
             "modified": job.modified,
         }
 
     def figures(self, job: Job, now: float) -> dict[str, Any]:
         """Return everything about a job, as JSON; times in seconds, shares from 0 to 1."""
-        wanted = job.request["HumanTaskConfig"]["NumberOfHumanWorkersPerDataObject"]
-        states = self._store.states(job.name)
+        brief, states = self.brief(job), self._store.states(job.name)
         with self._lock:
             counted = self._counted[job.name.lower()]
             while counted.add(self._store.answers_after(job.name, counted.last)):
@@ -101,8 +160,7 @@ class Progress:
             for (_, worker), spent in counted.seconds.items():
                 by_worker[worker].append(spent)
         human = states.get("labeled", 0)
-        asked = sum(states.get(state, 0) for state in ("waiting", "drawn", "open", "answered", "labeled", "unlabeled"))
-        missing = 0 if job.ended else max(0, asked * wanted - len(moments))
+        missing = brief["answers_wanted"] - brief["answers"]
         recent = sum(1 for moment in moments if moment > now - RECENT)
         span = min(RECENT, max(now - moments[0], 1.0)) if moments else RECENT
         workers = [
@@ -118,10 +176,9 @@ class Progress:
             for worker, spent in by_worker.items()
         ]
         return {
-            **self.brief(job),
+            **brief,
             "reason": job.reason,
             "states": states,
-            "answers": len(moments),
             "missing": missing,
             "in_hand": self._store.in_hand(job.name, now),
             "per_minute": 60 * recent / span,

@@ -29,6 +29,28 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Counts:
+    """How a job's answers stand.
+
+    Attributes
+    ----------
+    answers, on_open : int
+        Answers that count, of all objects and of those that are open.
+    workers : int
+        Workers in the job's workteam.
+    short, lacking : int
+        Open objects that want more answers than workers of the team can still give (each answers an object once, and
+        not one that he left to others), and how many workers more they want, at most.
+    """
+
+    answers: int
+    on_open: int
+    workers: int
+    short: int
+    lacking: int
+
+
+@dataclass(frozen=True)
 class PastJob:
     """A job that was done elsewhere.
 

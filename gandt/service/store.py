@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from gandt.service.engine import Label
 from gandt.service.outputs import WorkerAnswer
-from gandt.service.records import PastJob, Record
+from gandt.service.records import Counts, PastJob, Record
 
 
 @dataclass(frozen=True)
@@ -188,6 +188,10 @@ class Store(Protocol):
         """Return how many of a job's objects are in each state."""
         ...
 
+    def counts(self, name: str) -> Counts:
+        """Return how many answers a job has, and how many of its objects want more workers than there are."""
+        ...
+
     # ------------------------------------------------------------------ iterations
 
     def iteration(self, name: str) -> tuple[int, float, bool]:
@@ -268,6 +272,9 @@ class Store(Protocol):
         self, lease_id: str, worker: str, content: Mapping[str, Any], seconds: float, now: float, *, revision: int = 0
     ) -> str:
         """Keep an answer, once; ``revision`` 1, 2, … changes it within the lease, until its iteration is frozen.
+
+        ``seconds`` are kept as far as they have passed since the object was handed out, and never fewer than 0: an
+        answer isn't submitted before that, whatever ``now`` is (a clock may be set back between two runs).
 
         Returns
         -------

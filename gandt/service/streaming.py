@@ -18,7 +18,7 @@ from urllib.parse import unquote_plus
 from gandt import storage
 from gandt.errors import ContractError
 from gandt.service.engine import LabelingJob
-from gandt.service.inputs import writable
+from gandt.service.inputs import check_line, writable
 
 if TYPE_CHECKING:
     from gandt.service.labeling import LabelingService
@@ -87,6 +87,7 @@ def receive(service: "LabelingService", job: str, text: str, message_id: str) ->
         raise ContractError(f"no streaming job {job!r} is in progress")
     new = 0
     for object_id, line in [*read_message(text, message_id)]:
+        check_line(line, kept.request["LabelAttributeName"])
         line[OBJECT_ID] = object_id
         new += service.store.add_streamed(kept.name, object_id, line, service.clock())
     service.wake(kept.name)

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from gandt.categories import names_of
+from gandt.categories import problems as category_problems
 from gandt.errors import ContractError
 from gandt.templates.header import Header, Input, header
 from gandt.templates.page import Page, Problem, inspect
@@ -135,6 +137,7 @@ def _tasks(
     """Try the template with the given tasks, or with a made-up one where none is given."""
     missing: dict[str, list[int]] = {}
     wrong: dict[tuple[str, str], list[int]] = {}
+    unclear: dict[tuple[str, str], list[int]] = {}
     large: list[int] = []
     refused: list[tuple[int, ContractError]] = []
     tried = 0
@@ -151,6 +154,10 @@ def _tasks(
             why = _unlike(each, given.get(each.name))
             if why:
                 wrong.setdefault((each.name, why), []).append(line)
+        if "labels" in used or "" in used:
+            other = given.get("other")
+            for found in category_problems(names_of(given.get("labels")), other if isinstance(other, str) else None):
+                unclear.setdefault(found, []).append(line)
         if len(json.dumps(given, ensure_ascii=False)) > MAX_INPUT:
             large.append(line)
         if tried == 1 and not missing:
@@ -169,6 +176,9 @@ def _tasks(
         )
     for (name, why), lines in wrong.items():
         problems.append(Problem("error", "input", used.get(name, 1), f"{_where(lines)} a task.input.{name} that {why}"))
+    for (level, unlike), lines in unclear.items():
+        why = f"{_where(lines)} choices that nobody can tell apart: {unlike}"
+        problems.append(Problem(level, "categories", used.get("labels", 1), why))
     if large:
         why = f"{_where(large)} a task input of more than {MAX_INPUT:,} characters; put less on a page"
         problems.append(Problem("error", "size", 0, why))

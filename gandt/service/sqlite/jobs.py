@@ -136,7 +136,7 @@ class Jobs(Database):
                  WHERE a.job = ? AND o.iteration = ? AND a.content <> 'null' ORDER BY a.id"""
         answers: dict[str, list[WorkerAnswer]] = {}
         for row in self._read(sql, name.lower(), iteration):
-            content, spent = json.loads(row["content"]), row["seconds"]
+            content, spent = json.loads(row["content"]), max(row["seconds"], 0.0)  # an earlier gandt kept less
             answer = WorkerAnswer(row["worker"], content, _moment(row["accepted"]), _moment(row["submitted"]), spent)
             answers.setdefault(str(row["number"]), []).append(answer)
         return answers

@@ -119,9 +119,12 @@ class Work(Database):
             row = db.execute("SELECT * FROM leases WHERE id = ? AND worker = ?", (lease_id, worker)).fetchone()
             if row is None:
                 return "unknown"
-            (kept,) = db.execute("SELECT COUNT(*) FROM answers WHERE lease = ?", (lease_id,)).fetchone()
+            sql = "SELECT COUNT(*), MAX(submitted) FROM answers WHERE lease = ?"
+            kept, latest = db.execute(sql, (lease_id,)).fetchone()
             if revision < kept and row["state"] != "declined":
                 return "kept before"
+            # a clock that was set back while the service was down: nothing ends before it began, nor changes before
+            now = max(now, latest + 1e-3 if kept else row["accepted"])
             where = (row["job"], row["number"])
             sql = """SELECT o.state, i.frozen, j.wanted FROM objects o JOIN iterations i USING (job, iteration)
                      JOIN jobs j ON j.key = o.job WHERE o.job = ? AND o.number = ?"""
@@ -131,7 +134,7 @@ class Work(Database):
                 return "over"
             if task["state"] != "open" and not kept:
                 return "over"
-            spent = min(max(seconds, 0.0), now - row["accepted"])
+            spent = min(max(seconds, 0.0), now - row["accepted"])  # what a page says, and never more than passed
             self._add_answer(db, row, content, now, spent)
             db.execute("DELETE FROM drafts WHERE lease = ?", (lease_id,))
             _event(db, row, "changed" if kept else "submitted", now)

@@ -70,6 +70,9 @@ function bar(done, failed, all) {
   return made;
 }
 
+// Why a job can't end: it wants more workers than there are.
+const warning = (text) => Object.assign(element("p", `${sentence(text)} gandt workers invite NAME brings one.`), { className: "warning" });
+
 function printed(text) {
   const made = Object.assign(element("pre"), { tabIndex: 0 }); // the keyboard can scroll it
   write(made, text, true);
@@ -88,8 +91,9 @@ function drawJobs({ jobs }) {
   }
   const rows = jobs.map((job) => {
     const link = Object.assign(element("a", job.name), { href: `#${encodeURIComponent(job.name)}` });
-    const counts = `${number(job.labeled)} of ${number(job.objects)} labeled${job.failed ? `, ${number(job.failed)} failed` : ""}`;
+    const counts = `${number(job.answers)} of ${number(job.answers_wanted)} answers, ${number(job.labeled)} of ${number(job.objects)} labeled${job.failed ? `, ${number(job.failed)} failed` : ""}`;
     const text = element("div", "", element("h2", "", link), element("p", job.title), element("p", counts), bar(job.labeled, job.failed, job.objects));
+    if (job.shortage) text.append(warning(job.shortage));
     return element("li", "", text, status(job.status));
   });
   main.replaceChildren(element("ul", "", ...rows));
@@ -105,7 +109,7 @@ function section(name, ...children) {
 
 function layOut() {
   shown = {};
-  for (const part of ["tiles", "chart", "workers", "failures", "history", "console", "cost"]) shown[part] = element("div", "");
+  for (const part of ["shortage", "tiles", "chart", "workers", "failures", "history", "console", "cost"]) shown[part] = element("div", "");
   shown.tiles.className = "tiles";
   const wage = Object.assign(element("input"), { type: "number", min: 0, step: "0.5", value: localStorage.getItem("gandt-wage") ?? "" });
   wage.addEventListener("input", () => {
@@ -125,6 +129,7 @@ function layOut() {
   shown.older = older;
   const inRow = (...parts) => Object.assign(element("div", "", ...parts), { className: "row" });
   main.replaceChildren(
+    shown.shortage,
     shown.tiles,
     section("Answers over time", shown.chart),
     section("Time and cost", inRow(element("label", "Wage per hour", wage)), shown.cost),
@@ -139,10 +144,11 @@ function layOut() {
 function drawJob(job) {
   shown.figures = job;
   title(job.name);
+  shown.shortage.replaceChildren(...(job.shortage ? [warning(job.shortage)] : []));
   shown.tiles.replaceChildren(
     tile("Status", job.status),
     tile("Labeled", `${number(job.labeled)} / ${number(job.objects)}`),
-    tile("Answers", number(job.answers)),
+    tile("Answers", `${number(job.answers)} / ${number(job.answers_wanted)}`),
     tile("Still wanted", number(job.missing)),
     tile("In hand now", number(job.in_hand)),
     tile("Answers per minute", number(job.per_minute, 1)),

@@ -28,7 +28,10 @@ function show(heading, ...children) {
   for (const id of ["clock", "skip", "undo", "help"]) at(id).hidden = true;
 }
 
-const count = (left) => `${left} left for you`;
+const pages = (many) => `${many} more page${many === 1 ? "" : "s"}`;
+// A job opens its pages in batches: a few first, the rest when these have the answers that were asked for.
+const why = (later) => (later ? `${pages(later)} will come, when those that are open now have everybody's answers` : "");
+const count = (left, later) => `${left} left for you${later ? ` now. ${why(later)}.` : ""}`;
 
 // The address says which job is open, so that reloading comes back to it and the browser's Back leads to the list.
 function remember(name) {
@@ -53,14 +56,15 @@ async function listJobs(wanted = "") {
   if (chosen) return begin(chosen);
   remember("");
   if (!open.length) {
-    show("Your jobs", message("Nothing to do right now", "New work appears here on its own."));
+    const later = listed.jobs.reduce((sum, each) => sum + each.later, 0);
+    show("Your jobs", message("Nothing to do right now", `New work appears here on its own.${later ? ` ${why(later)}.` : ""}`));
     again = setTimeout(() => listJobs(), 10_000);
     return undefined;
   }
   const rows = open.map((each) => {
     const start = button("Start", () => begin(each));
     start.setAttribute("aria-label", visible(`Start ${each.title}`));
-    const text = element("div", "", element("h2", each.title), element("p", each.description), element("p", count(each.left)));
+    const text = element("div", "", element("h2", each.title), element("p", each.description), element("p", count(each.left, each.later)));
     return element("li", "", text, start);
   });
   show("Your jobs", element("ul", "", ...rows));
@@ -100,7 +104,9 @@ function open(given) {
   notice("");
   if (!given.task) {
     const before = last;
-    show(job.title, message("Nothing left for you here", "Others may still be at work; new tasks appear on their own.", button("All jobs", () => listJobs())));
+    const more = given.later ? ` ${why(given.later)}.` : "";
+    const text = `You have done every page that is open now. Others may still be at work; new tasks appear on their own.${more}`;
+    show(job.title, message("Nothing left for you here", text, button("All jobs", () => listJobs())));
     last = before;
     at("undo").hidden = !last;
     const waiting = job;
@@ -108,7 +114,10 @@ function open(given) {
     return;
   }
   turnTo(given.task, false);
-  if (given.left !== undefined) at("left").replaceChildren(`${given.left} left`, element("span", " for you"));
+  if (given.left !== undefined) {
+    at("left").replaceChildren(`${given.left} left`, element("span", " for you"));
+    at("left").title = why(given.later);
+  }
   at("status").textContent = `Next task. ${at("left").textContent}`;
 }
 
@@ -295,6 +304,7 @@ function help() {
   write(at("about-title"), job.title);
   write(at("about-text"), job.description);
   const minutes = Math.round(job.seconds / 60);
+  at("about-later").textContent = at("left").title && `${at("left").title}.`;
   at("about-time").textContent = `${minutes > 1 ? `${minutes} minutes` : `${job.seconds} seconds`} for each page; after that it goes to somebody else.`;
   at("about").showModal();
 }
