@@ -51,8 +51,9 @@ def build(
     """
     import pandas as pd
 
+    from gandt.embedding import vanished_note
     from gandt.errors import InputError
-    from gandt.manifest import build_manifest, build_pairs, extra_of, items_of, pairs_of
+    from gandt.manifest import build_manifest, build_pairs, extra_of, pairs_of
     from gandt.manifest import upload as send
     from gandt.tables import read_table, write_table
 
@@ -71,7 +72,7 @@ def build(
         asked = pairs_of(source)
         known = pairs_of(gold, ["label"]) if gold is not None else asked.head(0).assign(label="")
     else:
-        asked = pd.DataFrame({"item": items_of(source)})
+        asked = pd.DataFrame({"item": _items(source)})
         known = asked.head(0).assign(label="")
         if gold is not None:
             known = read_table(gold, required=["item", "label"])[["item", "label"]].astype(str)
@@ -82,6 +83,8 @@ def build(
         for row in sent.set_aside.itertuples():
             note(f"set aside: {row.item}: {row.reason}")
         where = sent.uris
+        if images and not where.keys() & set(images):
+            raise InputError(_all_set_aside(len(sent.set_aside), sent.set_aside, "no manifest is written"))
         for table in (asked, known):
             table[shown] = table[shown].apply(lambda column: column.map(where))
         asked, known = asked.dropna(), known.dropna()
@@ -89,6 +92,10 @@ def build(
         positive, negative = (
             [where[item] for item in examples or [] if item in where] for examples in (positive, negative)
         )
+    elif not text:
+        dead = vanished_note([item for table in (asked, known) for name in shown for item in table[name]], "the items")
+        if dead:
+            note(dead)
     options: dict[str, Any] = {
         "categories": category or (),
         "other": other,
@@ -132,9 +139,10 @@ def upload(
     import pandas as pd
 
     from gandt import manifest
+    from gandt.errors import InputError
     from gandt.tables import write_table
 
-    items = manifest.items_of(source)
+    items = _items(source)
     if cors:
         manifest.set_cors(base)
     sent = manifest.upload(items, base, max_side=max_side, strip=strip, kms_key=kms_key, workers=workers)
@@ -153,6 +161,29 @@ def upload(
     if not json_:
         for row in sent.set_aside.itertuples():
             note(f"set aside: {row.item}: {row.reason}")
+    if len(sent.set_aside) == len(items):
+        raise InputError(_all_set_aside(len(items), sent.set_aside, "nothing is sent"))
+
+
+def _items(source: str) -> list[str]:
+    """Return the items of a source, and say what was left out of it."""
+    from gandt.errors import StorageError
+    from gandt.manifest import items_of
+    from gandt.walk import LeftOut
+
+    left_out = LeftOut()
+    items = items_of(source, left_out=left_out)
+    if left_out.unreadable:
+        raise StorageError(f"{source}: {left_out.problem()}")
+    for sentence in left_out.notes():
+        note(sentence)
+    return items
+
+
+def _all_set_aside(count: int, set_aside: "pd.DataFrame", so: str) -> str:
+    first = set_aside.iloc[0]
+    items = "the only item was" if count == 1 else f"all {count:,} items were"
+    return f"{items} set aside, so {so}; the first: {first['item']} ({first['reason']})"
 
 
 @commands.command()

@@ -6,7 +6,8 @@ it doesn't exist yet. Nothing is ever rewritten, so a store can be read while it
 plain files, and killed at any moment. ``store.json`` says which model and preprocessing made it.
 
 An item's row points into its own part; −1 there means "set aside", or that an item with the same content (sha256)
-owns the vector. The later of two records of an item counts.
+owns the vector. The later of two records of an item counts; one with the status "gone" takes the item out
+(:mod:`gandt.embedding.gone`).
 """
 
 import hashlib
@@ -26,7 +27,7 @@ from gandt.embedding.vectors import Array, Vectors
 from gandt.errors import InputError
 
 FORMAT = 1
-EMBEDDED, SET_ASIDE = "embedded", "set aside"
+EMBEDDED, SET_ASIDE, GONE = "embedded", "set aside", "gone"
 
 COLUMNS = {
     "item": "str",
@@ -110,7 +111,7 @@ class EmbeddingStore:
             return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})
         whole = pd.concat(tables, ignore_index=True)
         del tables, table  # of millions of items they weigh something
-        latest = ~whole["item"].duplicated(keep="last")
+        latest = ~whole["item"].duplicated(keep="last") & (whole["status"] != GONE)
         linked = latest & (whole["row"] < 0) & (whole["status"] == EMBEDDED)
         if linked.any():
             shared = whole[(whole["row"] >= 0) & whole["sha256"].isin(whole.loc[linked, "sha256"])]
