@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gandt import walk
 from gandt.errors import InputError, extra
 from gandt.images import EXTENSIONS, list_images
 from gandt.progress import track
@@ -155,7 +156,7 @@ def _enough(rest: Sequence[str], seeds: int, folder: str) -> None:
 def _class_folders(folder: Path, option: str) -> dict[str, list[str]]:
     """Return the images of each immediate folder by its name, and of ``folder`` itself under the empty name."""
     if not folder.is_dir():
-        raise InputError(f"{option}: there is no folder {folder}")
+        raise walk.unusable(str(folder), f"a folder of pictures for {option}")
     found: dict[str, list[str]] = {
         entry.name: [] for entry in sorted(folder.iterdir()) if entry.is_dir() and entry.name[0] != "."
     }

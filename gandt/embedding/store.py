@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gandt import storage
+from gandt import storage, walk
 from gandt.embedding.vectors import Array, Vectors
 from gandt.errors import InputError
 
@@ -85,6 +85,8 @@ class EmbeddingStore:
         ------
         InputError
             When the folder holds no store, or a damaged one.
+        StorageError
+            When there is no such folder.
         """
         return cls(path)
 
@@ -227,6 +229,8 @@ def read_description(path: str) -> dict[str, Any]:
     if storage.is_s3(path):
         raise InputError(f"a store is read from a local folder, not {path}; copy it first: aws s3 sync {path} FOLDER")
     file = Path(path) / "store.json"
+    if not Path(path).is_dir():
+        raise walk.unusable(path, f"an embedding store's folder (make one: gandt embed SOURCE {path})")
     if not file.is_file():
         raise InputError(f"{path} holds no embedding store (no store.json); make one: gandt embed SOURCE {path}")
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from gandt import storage, tables
+from gandt import storage, tables, walk
 from gandt.embedding import EmbeddingStore, embed, merge
 from gandt.embedding.sources import list_source
 from gandt.errors import InputError
@@ -69,6 +69,8 @@ class Folders:
 
     def __init__(self, base: str) -> None:
         if storage.is_s3(base) or not Path(base).is_dir():
+            if not storage.is_s3(base) and Path(base).exists():
+                raise walk.unusable(base, "a folder with the images in its folder dataset")
             raise InputError(f"{base} is not a local folder; make it, with the images in {base}/dataset")
         self.base = Path(base).absolute()
         self._hidden = self.base / ".gandt"
