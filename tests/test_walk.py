@@ -31,6 +31,7 @@ from gandt.embedding.sources import list_source
 from gandt.errors import InputError, StorageError
 from gandt.folders.placing import images_in
 from gandt.manifest import items_of
+from gandt.processing.fleet import Member, Work, work
 from gandt.walk import LeftOut
 
 for _module in pkgutil.iter_modules(cli.__path__):  # registers all commands
@@ -439,3 +440,29 @@ def test_a_path_that_is_not_there_is_not_taken_for_one_of_the_wrong_kind(
     wrong = str(run(*(word.replace("PATH", "there.xyz") for word in command), code=1).exception)
     assert "there.xyz" in wrong and "no such file" not in wrong
     assert "of a kind that can't be used here" in wrong or "table format" in wrong
+
+
+def test_a_fleet_that_sets_all_aside_says_so(tmp_path: Path, tiny: str) -> None:
+    (tmp_path / "pool").mkdir()
+    (tmp_path / "pool/bad.png").write_bytes(b"<html>")
+    task = Work(str(tmp_path / "pool"), str(tmp_path / "store"), options={"model": tiny})
+    with pytest.raises(InputError, match=r"all 1 items of .*pool were set aside"):
+        work(task, Member(1, 1, "run"))
+    assert EmbeddingStore.open(str(tmp_path / "store")).items["reason"].str.contains("HTML").all()
+
+
+def test_the_dataset_of_labels_folders_says_what_it_left_out(
+    tmp_path: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(12):
+        paint(tmp_path / f"dataset/{number}.png", number)
+    for number, label in enumerate(("cat", "dog", "cat", "dog")):
+        paint(tmp_path / f"{label}/{number}.png", 100 + number)
+    (tmp_path / "dataset/notes.svg").touch()
+    link(tmp_path / "dataset/loop", "..")
+    run("folders", "options", tmp_path, "model", tiny)
+    said = run("folders", "step", tmp_path).stderr
+    assert "left out: 1 file of other kinds (1 .svg)" in said and "not followed: 1 folder" in said
+    (tmp_path / "dataset/secret").mkdir()
+    deny(monkeypatch, tmp_path / "dataset/secret")
+    assert "secret (Permission denied)" in str(run("folders", "step", tmp_path, code=1).exception)
