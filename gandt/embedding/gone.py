@@ -160,8 +160,8 @@ def vanished_note(items: Iterable[str], what: str) -> str:
         return ""
     one = len(gone) == 1
     return (
-        f"{len(gone):,} of {what}: the file{' is' if one else 's are'} gone, such as {gone[0]}; "
-        "gandt embed SOURCE STORE --prune takes them out of the store"
+        f"{len(gone):,} of {what}: the file{' is' if one else 's are'} gone, such as {gone[0]} "
+        "(seen from this machine); gandt embed SOURCE STORE --prune takes what is gone out of the store"
     )
 
 
