@@ -1,7 +1,8 @@
 """Pictures as networks want them: any file a pool may hold, decoded rightly or refused with a reason.
 
-Orientation (EXIF) is applied, transparency is laid over white, 16-bit and float pictures are brought to 8 bits,
-of an animation the first frame counts. JPEGs are decoded at the smallest scale that leaves twice the pixels wanted.
+Orientation (EXIF) is applied, transparency is laid over white, pictures of 16 bits and more are brought to 8 by a rule
+(:func:`eight_bits`), of an animation the first frame counts. JPEGs are decoded at the smallest scale that leaves twice
+the pixels wanted.
 """
 
 import io
@@ -14,6 +15,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+
+from gandt import storage
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -36,6 +39,31 @@ _BIG = 12_000_000  # such pictures are decoded one at a time, so that threads do
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 _one_big = threading.Lock()
 _starting = threading.Lock()
+
+
+def list_images(place: str, *, s3: Any = None, left_out: storage.LeftOut | None = None) -> Iterator[str]:
+    """Yield the addresses of the pictures below a folder or S3 prefix, known by their endings, in sorted order.
+
+    Hidden files are left out: those with a dot in front of their name, or of a folder's below ``place``.
+
+    Parameters
+    ----------
+    place : str
+        A local folder or an ``s3://`` prefix.
+    s3 : optional
+        A boto3 S3 client.
+    left_out : LeftOut, optional
+        Gets what was left out; without it, a folder that can't be read is an error.
+
+    Raises
+    ------
+    StorageError
+        When the place can't be listed.
+    """
+    told = left_out if left_out is not None else storage.LeftOut()
+    for uri in storage.list_uris(place, s3=s3, left_out=left_out):
+        if told.takes(uri, EXTENSIONS, below=place):
+            yield uri
 
 
 class BadImageError(ValueError):
@@ -120,7 +148,7 @@ def opened(content: bytes) -> Iterator[Image.Image]:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise BadImageError(f"{width} x {height} pixels are more than the {MAX_PIXELS:,} allowed")
-            yield image
+            yield _with_its_depth(image, content)
     except UnidentifiedImageError:
         raise BadImageError(f"not a picture in a format that is read ({_kind(content)})") from None
     except BadImageError:
@@ -183,7 +211,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return Image.fromarray(_eight_bits(np.asarray(image), image.mode)).convert("RGB")
+        return Image.fromarray(eight_bits(_values(image), known=image.format == "PPM")).convert("RGB")
     if image.mode in ("RGBA", "LA", "La", "RGBa", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -191,17 +219,83 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _eight_bits(values: np.ndarray[Any, Any], mode: str) -> Pixels:
-    """Scale 16-bit values by their full range, and float values by 1, 255 or, beyond these, their own range."""
-    numbers = np.nan_to_num(values.astype(np.float32))
-    if mode != "F":
-        high = 65535.0 if numbers.max() > 255 or mode.startswith("I;16") else 255.0
-        low = 0.0
-    else:
-        low, high = float(numbers.min()), float(numbers.max())
-        if low >= 0 and high <= 255:
-            low, high = 0.0, 1.0 if high <= 1 else 255.0
+def _values(image: Image.Image) -> np.ndarray[Any, Any]:
+    values = np.asarray(image)
+    tags = getattr(image, "tag_v2", {})
+    if image.mode == "I" and tags.get(258) == (32,) and tags.get(339, (1,)) == (1,):  # Pillow reads them as signed
+        return values.view(np.uint32)
+    return values
+
+
+_DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners put into a file of 16 or 32 bits
+
+
+def eight_bits(values: np.ndarray[Any, Any], *, known: bool = False) -> Pixels:
+    """Scale deep pixels to 8 bits.
+
+    Whole numbers from 0 to 65,535 are divided by the largest value of the smallest depth of 8, 10, 12, 14 or 16 bits
+    that holds them all: nothing in a file tells how many of its 16 or 32 bits are used. Fractions from 0 to 1 are
+    multiplied by 255; fractions from 0 to 255 of which some reaches a quarter of that stay. Of all else (negative or
+    larger numbers) the smallest becomes 0 and the largest 255. Infinity becomes 255, minus infinity and NaN 0.
+
+    Parameters
+    ----------
+    values : ndarray
+        Integers or floats, any shape.
+    known : bool
+        Integers are known to use all of 16 bits.
+
+    Returns
+    -------
+    ndarray of uint8, of the same shape
+    """
+    if not values.size:
+        return values.astype(np.uint8)
+    if np.issubdtype(values.dtype, np.integer):
+        low, high = int(values.min()), int(values.max())
+        if low >= 0 and high < 2**16:
+            factor = 255.0 / (2 ** (16 if known else _depth(high)) - 1)
+            table = np.clip(np.arange(2**16, dtype=np.float32) * factor, 0, 255).round().astype(np.uint8)
+            scaled: Pixels = table[values]
+            return scaled
+        return _stretched(values.astype(np.float64), float(low), float(high))
+    finite = values[np.isfinite(values)]
+    low_, high_ = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    if low_ >= 0 and (high_ <= 1 or 64 <= high_ <= 255):
+        low_, high_ = 0.0, 1.0 if high_ <= 1 else 255.0
+    return _stretched(np.nan_to_num(values, nan=low_, posinf=high_, neginf=low_), low_, high_)
+
+
+def _depth(largest: int) -> int:
+    return next(depth for depth in _DEPTHS if largest < 2**depth)
+
+
+def _stretched(numbers: np.ndarray[Any, Any], low: float, high: float) -> Pixels:
     scaled: Pixels = np.clip((numbers - low) * (255.0 / max(high - low, 1e-12)), 0, 255).round().astype(np.uint8)
+    return scaled
+
+
+def _with_its_depth(image: Image.Image, content: bytes) -> Image.Image:
+    """Return a PNG in colour by :func:`eight_bits`, where of 16 bits a channel 14 or fewer are used; else as it is.
+
+    Pillow reads the upper 8 of the 16, of which little or nothing is left then. So the lower ones are read, too: from
+    the same bytes, taken for those of the other order.
+    """
+    deep = image.format == "PNG" and content[24:25] == b"\x10" and content[25] in (2, 4, 6)
+    if not deep or "transparency" in image.info or image.width * image.height > MAX_DECODED:
+        return image
+    upper = np.asarray(image)
+    if upper.ndim < 3 or upper[..., :3].max() >= 2**6:
+        return image
+    values = upper.astype(np.uint16) << 8
+    with Image.open(io.BytesIO(content), formats=["PNG"]) as again:
+        tile = again.tile[0]
+        if tile.args in ("RGB;16B", "RGBA;16B"):  # of grey with alpha the lower bits can't be read this way
+            again.tile = [tile._replace(args=str(tile.args).replace("16B", "16L"))]
+            values |= np.asarray(again)
+    channels = [eight_bits(values[..., :3]), *(eight_bits(values[..., 3:]) for _ in range(upper.shape[2] - 3))]
+    scaled = Image.fromarray(np.concatenate(channels, axis=2))
+    scaled.info = {key: value for key, value in image.info.items() if key in ("exif", "icc_profile")}
     return scaled
 
 

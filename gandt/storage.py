@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gandt import walk
 from gandt.aws import (
     Access,
     access,
@@ -32,11 +33,13 @@ from gandt.aws import (
     use,
 )
 from gandt.errors import StorageError
+from gandt.walk import LeftOut
 
 # this is the one door to AWS for the rooms above: what gandt/aws.py has is here too
 __all__ = [
     "MULTIPART",
     "Access",
+    "LeftOut",
     "access",
     "atomic",
     "client_config",
@@ -326,10 +329,20 @@ def atomic(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def list_uris(base: str, *, s3: Any = None) -> Iterator[str]:
-    """Yield the address of every file under the folder or S3 prefix ``base``, in sorted order.
+def list_uris(base: str, *, s3: Any = None, left_out: LeftOut | None = None) -> Iterator[str]:
+    """Yield the address of every file under the folder or S3 prefix ``base``, each once, in sorted order.
 
-    Hidden local files (a leading dot) are left out. Nothing is yielded for an empty or absent place.
+    Hidden local files (a leading dot) are left out; which links are followed is said in gandt/walk.py. Nothing is
+    yielded for an empty or absent place.
+
+    Parameters
+    ----------
+    base : str
+        A local folder or an ``s3://`` prefix.
+    s3 : optional
+        A boto3 S3 client.
+    left_out : LeftOut, optional
+        Gets what a local walk left out, folders that can't be read among it; without it, such a folder is an error.
 
     Raises
     ------
@@ -338,11 +351,7 @@ def list_uris(base: str, *, s3: Any = None) -> Iterator[str]:
     """
     with explained("list", base):
         if not is_s3(base):
-            for folder, folders, files in os.walk(base, followlinks=True):
-                folders[:] = sorted(name for name in folders if not name.startswith("."))
-                for name in sorted(files):
-                    if not name.startswith("."):
-                        yield str(Path(folder) / name)
+            yield from walk.files(base, left_out)
             return
         bucket, prefix = split_s3(base)
         pages = (s3 or default_s3()).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)

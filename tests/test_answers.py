@@ -405,7 +405,9 @@ def test_what_cannot_be_read_is_set_aside_by_name(tmp_path) -> None:
 
 def test_places_without_answers_are_named(tmp_path, s3) -> None:
     manifest(tmp_path / "j", {"source-ref": "s3://b/0.jpg"})
-    for place in (tmp_path, tmp_path / "j", tmp_path / "absent"):
+    with pytest.raises(StorageError, match="absent: there is no such file or folder"):
+        read_answers(str(tmp_path / "absent"))
+    for place in (tmp_path, tmp_path / "j"):
         with pytest.raises(InputError, match="holds no worker's answer"):
             read_answers(str(place))
     with pytest.raises(StorageError, match="no such bucket"):

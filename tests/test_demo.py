@@ -210,7 +210,7 @@ def test_folders_that_hold_nothing(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     pictures(tmp_path / "flat", 5)
     assert "holds no image" in refused(["--images", "empty"], tmp_path)
-    assert "there is no folder" in refused(["--images", "absent"], tmp_path)
+    assert "there is no such file or folder" in refused(["--images", "absent"], tmp_path)
     assert "no class folders to take seeds from" in refused(["--images", "flat"], tmp_path)
     assert "no class folder 'bird'" in refused(["--images", ".", "--labels", "bird"], tmp_path)
 

@@ -15,6 +15,7 @@ from PIL import Image, ImageCms
 
 from gandt import images
 from gandt.images import BadImageError, Picture, Preprocessing, decode
+from gandt.manifest.copies import carry_out, plan
 
 SMALL = Preprocessing(32, 1.0)
 RED, GREEN, BLUE, WHITE = (220, 20, 30), (10, 200, 40), (20, 30, 210), (255, 255, 255)
@@ -95,6 +96,119 @@ def test_grey_one_bit_and_sixteen_bit_keep_their_brightness() -> None:
         saved(Image.fromarray((ramp / 257).astype(np.uint8)).convert("1", dither=Image.Dither.NONE), "PNG"), SMALL
     )
     assert bits.pixels[0, 2].max() == 0 and bits.pixels[0, 30].min() == 255
+
+
+RAMP = np.tile(np.linspace(0, 1, 64), (64, 1))  # black to white
+
+
+def tiff(values: np.ndarray, sample_format: int) -> bytes:
+    """A TIFF of any kind of number, one sample a pixel: 1 unsigned, 2 signed, 3 floating."""
+    content = values.astype(values.dtype.newbyteorder("<")).tobytes()
+    height, width = values.shape
+    entries = [(256, width), (257, height), (258, 8 * values.itemsize), (259, 1), (262, 1), (277, 1), (278, height)]
+    entries += [(273, 8 + 2 + 12 * 10 + 4), (279, len(content)), (339, sample_format)]
+    packed = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(entries))
+    return struct.pack("<2sHIH", b"II", 42, 8, len(entries)) + packed + struct.pack("<I", 0) + content
+
+
+def png16(values: np.ndarray) -> bytes:
+    """A PNG of 16 bits a channel, which Pillow can't write in colour."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    colour = {1: 0, 2: 4, 3: 2, 4: 6}[values.shape[2]]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def whole(share: np.ndarray, bits: int, kind: type) -> np.ndarray:
+    return np.round(share * (2**bits - 1)).astype(kind)
+
+
+DEEP = {
+    **{f"PNG, 16 bits of which {n}": saved(Image.fromarray(whole(RAMP, n, np.uint16)), "PNG") for n in (8, 10, 12, 14)},
+    **{f"TIFF, 16 bits of which {n}": tiff(whole(RAMP, n, np.uint16), 1) for n in (8, 10, 12, 14, 16)},
+    **{f"TIFF, 32 bits of which {n}": saved(Image.fromarray(whole(RAMP, n, np.int32)), "TIFF") for n in (8, 12, 16)},
+    "TIFF, 24 of 32 bits": tiff(whole(RAMP, 24, np.uint32), 1),
+    "TIFF, all of 32 bits": tiff(whole(RAMP, 32, np.uint32), 1),
+    "TIFF, signed, 16 bits": tiff((RAMP * 4000 - 1000).astype(np.int16), 2),
+    "TIFF, signed, 32 bits": tiff((RAMP * 1e9 - 3e8).astype(np.int32), 2),
+    "TIFF, 0 to 1": tiff(RAMP.astype(np.float32), 3),
+    "TIFF, 0 to 1.02": tiff((RAMP * 1.02).astype(np.float32), 3),
+    "TIFF, 0 to 255": tiff((RAMP * 255).astype(np.float32), 3),
+    "TIFF, 0 to 4095": tiff((RAMP * 4095).astype(np.float32), 3),
+    "TIFF, below 0": tiff((RAMP * 1e-3 - 2e-3).astype(np.float32), 3),
+    "JPEG 2000, 12 of 16 bits": saved(Image.fromarray(whole(RAMP, 12, np.uint16)), "JPEG2000"),
+    "PGM of 12 bits": b"P5\n64 64\n4095\n" + whole(RAMP, 12, np.uint16).astype(">u2").tobytes(),
+    **{
+        f"PNG, colour, 16 bits of which {n}": png16(np.dstack([whole(RAMP, n, np.uint16)] * 3))
+        for n in (8, 10, 12, 14, 16)
+    },
+    **{
+        f"PNG, colour and alpha, 16 bits of which {n}": png16(
+            np.dstack([*[whole(RAMP, n, np.uint16)] * 3, whole(np.ones((64, 64)), alpha, np.uint16)])
+        )
+        for n, alpha in ((8, 16), (12, 12), (12, 16))
+    },
+    "PNG, grey and alpha, 12 of 16 bits": png16(np.dstack([whole(RAMP, 12, np.uint16), whole(RAMP**0, 16, np.uint16)])),
+}
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_deep_pictures_are_as_bright_as_in_8_bits(kind: str) -> None:
+    eight = decode(saved(Image.fromarray(np.round(RAMP * 255).astype(np.uint8)), "PNG"), SMALL).pixels.astype(int)
+    tolerance = 17 if "grey and alpha" in kind else 2  # of those Pillow gives no more than 4 of 12 bits
+    assert np.abs(decode(DEEP[kind], SMALL).pixels.astype(int) - eight).max() <= tolerance
+    with images.opened(DEEP[kind]) as image:  # and so workers see it
+        assert np.abs(np.asarray(images.upright(image)).astype(int)[..., 0] - RAMP * 255).max() <= tolerance
+    made = plan(DEEP[kind], "x")
+    shown = Image.open(io.BytesIO(carry_out(made, DEEP[kind]))).convert("RGB")
+    assert np.abs(np.asarray(shown).astype(int)[..., 1] - RAMP * 255).max() <= tolerance
+
+
+def test_deep_pictures_with_gaps_and_of_one_value() -> None:
+    values = (RAMP * 0.9).astype(np.float32)
+    values[0, :3] = np.nan, np.inf, -np.inf
+    pixels = images.eight_bits(values)
+    assert pixels[0, :3].tolist() == [0, 255, 0] and pixels[1:].max() == 230 and pixels.mean() > 100
+    assert images.eight_bits(np.full((2, 2), np.nan, np.float32)).max() == 0
+    assert images.eight_bits(np.zeros((2, 2), np.uint16)).max() == 0
+    dark = images.eight_bits(np.full((2, 2), 60_000, np.uint16))
+    assert (dark == 233).all() and images.eight_bits(np.empty((0, 4), np.int32)).shape == (0, 4)
+
+
+@given(st.integers(1, 2**16 - 1), st.sampled_from([np.uint16, np.int32, np.uint32]))
+def test_no_deep_picture_becomes_black(largest: int, kind: type) -> None:
+    values = np.round(RAMP * largest).astype(kind)
+    pixels = images.eight_bits(values)
+    assert (np.diff(pixels[0].astype(int)) >= 0).all() and pixels[0, 0] == 0
+    assert pixels.max() >= (63 if largest > 255 else largest)  # a quarter of the range at least
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
+def test_no_picture_of_fractions_becomes_black(low: float, span: float) -> None:
+    values = (low + RAMP * span).astype(np.float32)
+    ranges = values.min() >= 0 and (values.max() <= 1 or 64 <= values.max() <= 255)
+    pixels = images.eight_bits(values).astype(int)
+    assert (np.diff(pixels[0]) >= 0).all()
+    if not ranges and values.max() > values.min():
+        assert pixels.min() == 0 and pixels.max() == 255
+
+
+def test_ordinary_pictures_are_read_as_ever() -> None:
+    for kind, content in {"PNG": NOISE_PNG, "JPEG": NOISE_JPEG}.items():
+        with images.opened(content) as image:
+            assert image.format == kind and np.array_equal(
+                np.asarray(images.upright(image)), np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+            )
+    sixteen = whole(RAMP, 16, np.uint16)
+    with images.opened(saved(Image.fromarray(sixteen), "PNG")) as image:
+        wanted = np.clip(sixteen.astype(np.float32) * (255.0 / 65535), 0, 255).round().astype(np.uint8)
+        assert np.array_equal(np.asarray(images.upright(image))[..., 0], wanted)
+    deep = png16(np.dstack([sixteen] * 3))
+    assert not plan(deep, "x.png").convert  # browsers show this rightly
 
 
 def test_what_is_transparent_lies_on_white() -> None:

@@ -156,7 +156,6 @@ def test_items_from_a_folder_a_prefix_a_list_a_table_and_a_manifest(tmp_path, s3
     s3.put_object(Bucket="bucket", Key="pool2/c.jpg", Body=b"x")
     assert items_of(str(tmp_path / "pool")) == [str(tmp_path / "pool/b.JPG"), str(tmp_path / "pool/sub/a.png")]
     assert items_of("s3://bucket/pool", s3=s3) == [
-        "s3://bucket/pool/.hidden.jpg",
         "s3://bucket/pool/b.JPG",
         "s3://bucket/pool/sub/a.png",
     ]

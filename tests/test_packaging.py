@@ -147,7 +147,7 @@ def test_rooms_only_look_down() -> None:
     floors = [
         ["text"],
         ["errors", "resources", "progress"],
-        ["aws", "categories", "names"],
+        ["aws", "categories", "names", "walk"],
         ["storage"],
         ["tables"],
         ["images", "templates"],

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gandt import storage
+from gandt import storage, walk
 from gandt.answers.content import parse_content
 from gandt.errors import ContractError, StorageError
 from gandt.manifest.lines import loads, page_entries
@@ -79,12 +79,16 @@ class Reader:
 
         Raises
         ------
+        InputError
+            When it is a file of another kind.
         StorageError
-            When the folder can't be listed, or the single file can't be read.
+            When it isn't there, the folder can't be listed, or the single file can't be read.
         """
         if self.output.endswith((".json", ".manifest", ".jsonl")):
             self._file(_kind_of(self.output), self.output, storage.read_text(self.output, s3=self.s3))
             return
+        if not storage.is_s3(self.output) and not Path(self.output).is_dir():
+            raise walk.unusable(self.output, "a labeling job's output folder, a manifest or a worker-response file")
         found = []
         for uri in storage.list_uris(self.output.rstrip("/") + "/", s3=self.s3):
             for kind, pattern in _PATTERNS.items():

@@ -84,7 +84,9 @@ def find_duplicates(store: EmbeddingStore, *, threshold: float | None = 0.9, dev
 
 def near_pairs(store: EmbeddingStore, threshold: float, device: Device = CPU) -> pd.DataFrame:
     """Return the pairs whose cosine after centring reaches ``threshold``: row, other (row < other), similarity."""
-    vectors = store.vectors
+    vectors, rows = store.vectors, store.items["row"].to_numpy()
+    used = np.zeros(len(vectors), bool)  # the vectors of files that are gone, or were changed, resemble nothing
+    used[rows[rows >= 0]] = True
     centre = pool_mean(vectors)
     found: list[tuple[Array, Array, Array]] = []
     with Meter("comparing vectors", len(vectors)) as meter:
@@ -94,7 +96,7 @@ def near_pairs(store: EmbeddingStore, threshold: float, device: Device = CPU) ->
             for second in range(first, len(vectors), _BLOCK):
                 other = block if second == first else centred(vectors[second : second + _BLOCK], centre)
                 left, right, similar = device.reaching(left_block @ device.put(other).T, threshold)
-                keep = left + first < right + second
+                keep = (left + first < right + second) & used[left + first] & used[right + second]
                 found.append((left[keep] + first, right[keep] + second, similar[keep]))
             meter.step(len(block))
     columns = [np.concatenate(column) for column in zip(*found, strict=True)] if found else [np.empty(0)] * 3

@@ -9,15 +9,17 @@ from typing import Any
 
 import pandas as pd
 
-from gandt import storage, tables
+from gandt import storage, tables, walk
 from gandt.embedding import EmbeddingStore, embed, models
 from gandt.embedding.store import SET_ASIDE
 from gandt.errors import InputError
-from gandt.images import EXTENSIONS
+from gandt.images import list_images
 from gandt.manifest.lines import line_names
 
 
-def read_seeds(sources: Sequence[str], store: EmbeddingStore, *, s3: Any = None) -> dict[str, list[str]]:
+def read_seeds(
+    sources: Sequence[str], store: EmbeddingStore, *, s3: Any = None, left_out: storage.LeftOut | None = None
+) -> dict[str, list[str]]:
     """Return seeds by label, each as the store names it.
 
     Parameters
@@ -27,16 +29,20 @@ def read_seeds(sources: Sequence[str], store: EmbeddingStore, *, s3: Any = None)
         manifest; ``label=FILE,FILE,…``. They add up.
     store : EmbeddingStore
         A file that the store knows under another name is found by its content.
+    left_out : LeftOut, optional
+        Gets what was left out of folders; without it, a folder that can't be read is an error.
 
     Raises
     ------
     InputError
-        When a source names no seeds.
+        When a source names no seeds, or is of no such kind.
+    StorageError
+        When it isn't there, or can't be read.
     """
     pairs: list[tuple[str, str]] = []
     known = set(store.items["item"])
     for source in sources:
-        found = _pairs(source, known, s3)
+        found = _pairs(source, known, s3, left_out)
         if not found:
             raise InputError(
                 f"{source} names no seeds; give a folder per label, a table with item and label, or label=FILE,FILE"
@@ -94,16 +100,18 @@ def with_seeds(store: EmbeddingStore, seeds: Mapping[str, Sequence[str]], *, s3:
         return store.joined(found)  # vectors stay mapped when the folder goes
 
 
-def _pairs(source: str, known: Collection[str], s3: Any) -> list[tuple[str, str]]:
+def _pairs(source: str, known: Collection[str], s3: Any, left_out: storage.LeftOut | None) -> list[tuple[str, str]]:
     if not storage.is_s3(source) and Path(source).is_dir():
         root = Path(source).absolute()
-        files = [Path(path) for path in storage.list_uris(str(root)) if Path(path).suffix.lower() in EXTENSIONS]
+        files = [Path(path) for path in list_images(str(root), left_out=left_out)]
         return [(str(path), path.relative_to(root).parts[0]) for path in files if path.parent != root]
     if "=" in source and not Path(source).exists() and not storage.is_s3(source):
         label, _, files_ = source.partition("=")
         return [(_address(file), label.strip()) for file in files_.split(",") if file.strip()]
     if source.endswith(".manifest"):
         return _manifest_pairs(source, known, s3)
+    if not storage.is_s3(source) and not Path(source).is_file():
+        raise walk.unusable(source, "a folder per label, a table or manifest with labels, or label=FILE,FILE")
     table = tables.read_table(source, s3=s3)
     if "source-ref" in table.columns:
         return _manifest_pairs(source, known, s3)

@@ -29,6 +29,9 @@ def embed_command(
     check: Annotated[
         bool, typer.Option("--check", help="Compute nothing; verify that the store holds SOURCE.")
     ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Then take out of the store what SOURCE had and has no more.")
+    ] = False,
     ray: Annotated[
         str | None, typer.Option(help="Embed on the Ray cluster at this address, a shard per node (gandt[ray]).")
     ] = None,
@@ -39,19 +42,13 @@ def embed_command(
     Example: gandt embed photos/ photos.store
     """
     from gandt import embedding
-    from gandt.errors import InputError
+    from gandt.errors import InputError, StorageError
+    from gandt.walk import LeftOut
 
+    if prune and (check or shard is not None or ray is not None):
+        raise InputError("--prune goes without --check, --shard and --ray: put shards together first (gandt merge)")
     if check:
-        problems = embedding.check(store, source=source, column=column)
-        if json_:
-            show_json({"store": store, "problems": problems})
-        for problem in [] if json_ else problems:
-            note(problem)
-        if problems:
-            raise InputError(
-                f"{store} has {len(problems)} problem{'s'[: len(problems) != 1]}; the first: {problems[0]}"
-            )
-        note(f"{store} is whole and holds {source}")
+        _check(store, source, column, json_)
         return
     options: dict[str, Any] = {"model": model, "precision": precision, "device": device, "dtype": dtype}
     if ray is not None:
@@ -64,8 +61,11 @@ def embed_command(
         else:
             show_table(f"Embedding store {store}", [whole])
         return
-    result = embedding.embed(source, store, threads=threads, column=column, shard=shard, **options)
-    run = result.run
+    left_out = LeftOut()
+    result = embedding.embed(source, store, threads=threads, column=column, shard=shard, left_out=left_out, **options)
+    run, gone = result.run, list[str]()
+    if prune:
+        result, gone = embedding.prune(store, source, column=column)
     bad = result.items[result.items["status"] == "set aside"]
     numbers = {
         "items": len(result.items),
@@ -75,23 +75,68 @@ def embed_command(
         "embedded": run.embedded,
         "linked": run.linked,
         "set_aside": run.set_aside,
+        **({"gone": len(gone)} if prune else {}),
         "seconds": round(run.seconds, 2),
         "per_second": round((run.embedded + run.linked) / run.seconds, 1) if run.seconds else 0.0,
     }
     if json_:
         facts = {**numbers, "stage_seconds": {stage: round(seconds, 2) for stage, seconds in run.stages.items()}}
         facts |= {key: result.description[key] for key in ("model", "precision", "weights", "dim", "licence")}
+        facts |= {"left_out": left_out.facts(), **({"gone_items": gone} if prune else {})}
         show_json({"store": store, **facts, "set_aside_items": bad[["item", "reason"]].to_dict("records")})
     else:
         show_table(f"Embedding store {store}", [numbers])
         note(f"model {result.description['model']}, licence of its weights: {result.description['licence']}")
         note(run.bottleneck())
-        for item, reason in zip(bad["item"][:20], bad["reason"][:20], strict=True):
-            note(f"set aside: {item}: {reason}")
-        if len(bad) > 20:
-            note(f"… and {len(bad) - 20} more; --json lists them all")
+        _first([f"set aside: {item}: {reason}" for item, reason in zip(bad["item"], bad["reason"], strict=True)])
+        _first([f"taken out, for its file is gone: {item}" for item in gone])
+        for sentence in [*left_out.notes(), embedding.vanished_note(result.items["item"], "the store's items")]:
+            if sentence:
+                note(sentence)
+    if left_out.unreadable:
+        raise StorageError(f"{left_out.problem()} (the rest is in {store})")
+    if shard is None and run.nothing_usable():
+        raise InputError(f"{source}: {run.nothing_usable()} {store}")
     if strict and run.set_aside:
         raise InputError(f"{run.set_aside} of {run.listed} items were set aside; the rest is in {store}")
+
+
+def _check(store: str, source: str, column: str | None, json_: bool) -> None:
+    """Say what is wrong with a store, and what differs from its source."""
+    from gandt import embedding
+    from gandt.errors import GandtError, InputError
+
+    problems, facts, aside = embedding.check(store), dict[str, Any](), 0
+    if not problems:
+        opened = embedding.EmbeddingStore.open(store)
+        aside = int((opened.items["status"] == "set aside").sum())
+        facts = {"items": len(opened.items), "set_aside": aside}
+        try:
+            found = embedding.compare(opened, source, column=column)
+        except GandtError as error:
+            problems = [str(error)]
+        else:
+            problems = found.problems(opened, source)
+            facts |= {"gone": found.gone, "missing": found.missing, "left_out": found.left_out.facts()}
+            if not json_:
+                for sentence in found.left_out.notes():
+                    note(sentence)
+                _first([f"gone: {item}" for item in found.gone])
+    if json_:
+        show_json({"store": store, "problems": problems, **facts})
+    for problem in [] if json_ else problems:
+        note(problem)
+    if problems:
+        raise InputError(f"{store} has {len(problems)} problem{'s'[: len(problems) != 1]}; the first: {problems[0]}")
+    note(f"{store} is whole and holds {source}" + (f", {aside:,} of it set aside" if aside else ""))
+
+
+def _first(sentences: list[str]) -> None:
+    """Say the first twenty, and how many there are."""
+    for sentence in sentences[:20]:
+        note(sentence)
+    if len(sentences) > 20:
+        note(f"… and {len(sentences) - 20:,} more; --json lists them all")
 
 
 @app.command("merge")
@@ -147,9 +192,10 @@ def filter_command(
     from gandt.candidates import filter_by_similarity
     from gandt.candidates.seeds import read_seeds, with_seeds
     from gandt.candidates.shards import Exchange
-    from gandt.embedding import EmbeddingStore
-    from gandt.errors import InputError
+    from gandt.embedding import EmbeddingStore, vanished_note
+    from gandt.errors import InputError, StorageError
     from gandt.tables import write_table
+    from gandt.walk import LeftOut
 
     apart([out], seeds)
     opened = EmbeddingStore.open(store)
@@ -159,17 +205,25 @@ def filter_command(
         raise InputError("--shard and --exchange belong together: which part this is, and the folder that all reach")
     if shard is not None and exchange is not None:
         options["exchange"] = Exchange(exchange, shard, {**options, "seeds": seeds}, wait=wait)
-    given = read_seeds(seeds, opened)
+    left_out = LeftOut()
+    given = read_seeds(seeds, opened, left_out=left_out)
+    if left_out.unreadable:
+        raise StorageError(f"the seeds: {left_out.problem()}")
+    for sentence in left_out.notes():
+        note(f"seeds: {sentence}")
     if shard is None:  # a shard's seeds may lie in another shard
         opened = with_seeds(opened, given)
     table = filter_by_similarity(opened, given, device=device, **options)
     if out:
         write_table(table, out)
+    dead = vanished_note(table.loc[table["decision"] != "discard", "item"], "the candidates")
     counts = {decision: int((table["decision"] == decision).sum()) for decision in ("keep", "explore", "discard")}
     facts = {"items": len(table), **counts, "pool": table.attrs["pool"], "share_kept": table.attrs["kept"]}
     if json_:
-        show_json({**facts, "rule": rule, "thresholds": table.attrs["thresholds"], "out": out})
+        show_json({**facts, "rule": rule, "thresholds": table.attrs["thresholds"], "out": out, "note": dead})
         return
+    if dead:
+        note(dead)
     show_table(f"Candidates by rule {rule!r}", [facts])
     best = table[["item", "decision", "label", "score"]].head(10).to_dict("records")
     show_table("The most similar", [{str(key): value for key, value in row.items()} for row in best])
@@ -221,13 +275,14 @@ def duplicates_command(
     Example: gandt duplicates photos.store --pictures pairs.html --out duplicates.csv
     """
     from gandt.candidates.duplicates import find_duplicates, threshold_page
-    from gandt.embedding import EmbeddingStore
+    from gandt.embedding import EmbeddingStore, vanished_note
     from gandt.tables import write_table
 
     opened = EmbeddingStore.open(store)
     table = find_duplicates(opened, threshold=None if exact else threshold, device=device)
     if out:
         write_table(table, out)
+    dead = vanished_note(table["item"], "the items in groups")
     if pictures:
         threshold_page(opened, pictures)
         note(f"wrote {pictures}")
@@ -238,8 +293,10 @@ def duplicates_command(
         "near": int((table["kind"] == "near").sum()),
     }
     if json_:
-        show_json({**facts, "threshold": None if exact else threshold, "out": out})
+        show_json({**facts, "threshold": None if exact else threshold, "out": out, "note": dead})
         return
+    if dead:
+        note(dead)
     show_table("Duplicates", [facts])
     first = table.head(20).to_dict("records")
     if first:

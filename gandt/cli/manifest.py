@@ -53,8 +53,9 @@ def build(
 
     import pandas as pd
 
+    from gandt.embedding import vanished_note
     from gandt.errors import InputError
-    from gandt.manifest import build_manifest, build_pairs, extra_of, items_of, pairs_of, where_of
+    from gandt.manifest import build_manifest, build_pairs, extra_of, pairs_of, where_of
     from gandt.manifest import upload as send
     from gandt.manifest.questions import check_examples, gold_labels, local_path
     from gandt.tables import GOLD, read_table, write_table
@@ -82,7 +83,7 @@ def build(
         asked = pairs_of(source)
         known = pairs_of(gold, ["label"]) if gold is not None else asked.head(0).assign(label="")
     else:
-        asked = pd.DataFrame({"item": items_of(source)})
+        asked = pd.DataFrame({"item": _items(source)})
         known = asked.head(0).assign(label="")
         if gold is not None:
             labels = gold_labels(read_table(gold, GOLD), where=gold)
@@ -97,8 +98,15 @@ def build(
             note(f"set aside: {row.item}: {row.reason}")
         lie = {image: where.get(image, image) for image in images}
         where = {image: sent.uris[place] for image, place in lie.items() if place in sent.uris}
+        if images and not where:
+            raise InputError(_all_set_aside(len(sent.set_aside), sent.set_aside, "no manifest is written"))
         asked, known = (table[table[shown].isin(list(where)).all(axis=1)] for table in (asked, known))
         positive, negative = ([each for each in some if each in where] for some in (positive, negative))
+    elif not text:
+        items = [item for table in (asked, known) for name in shown for item in table[name]]
+        dead = vanished_note([where.get(item, item) for item in items], "the items")
+        if dead:
+            note(dead)
     options: dict[str, Any] = {
         "categories": category or (),
         "other": other,
@@ -141,9 +149,10 @@ def upload(
     import pandas as pd
 
     from gandt import manifest
+    from gandt.errors import InputError
     from gandt.tables import write_table
 
-    items = manifest.items_of(source)
+    items = _items(source)
     if cors:
         manifest.set_cors(base)
     sent = manifest.upload(items, base, max_side=max_side, strip=strip, kms_key=kms_key, workers=workers)
@@ -162,6 +171,29 @@ def upload(
     if not json_:
         for row in sent.set_aside.itertuples():
             note(f"set aside: {row.item}: {row.reason}")
+    if len(sent.set_aside) == len(items):
+        raise InputError(_all_set_aside(len(items), sent.set_aside, "nothing is sent"))
+
+
+def _items(source: str) -> list[str]:
+    """Return the items of a source, and say what was left out of it."""
+    from gandt.errors import StorageError
+    from gandt.manifest import items_of
+    from gandt.walk import LeftOut
+
+    left_out = LeftOut()
+    items = items_of(source, left_out=left_out)
+    if left_out.unreadable:
+        raise StorageError(f"{source}: {left_out.problem()}")
+    for sentence in left_out.notes():
+        note(sentence)
+    return items
+
+
+def _all_set_aside(count: int, set_aside: "pd.DataFrame", so: str) -> str:
+    first = set_aside.iloc[0]
+    items = "the only item was" if count == 1 else f"all {count:,} items were"
+    return f"{items} set aside, so {so}; the first: {first['item']} ({first['reason']})"
 
 
 @commands.command()

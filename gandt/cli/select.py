@@ -44,7 +44,7 @@ def select_command(
     Example: gandt select photos.store --labels labels.csv --n 100 --out ask.csv
     """
     from gandt.candidates import find_duplicates
-    from gandt.embedding import EmbeddingStore
+    from gandt.embedding import EmbeddingStore, vanished_note
     from gandt.errors import InputError
     from gandt.names import matched
     from gandt.rounds.select import read_known, select, select_answers
@@ -68,9 +68,13 @@ def select_command(
         table = select(opened, known, n, strategy=strategy, duplicates=near, neighbours=neighbours, **shared)
     if out:
         write_table(table, out)
+    dead = vanished_note(table["item"], "the chosen items")
     if json_:
-        show_json({"strategy": "answers" if answers else strategy, "out": out, "chosen": table.to_dict("records")})
+        facts = {"strategy": "answers" if answers else strategy, "out": out, "note": dead}
+        show_json({**facts, "chosen": table.to_dict("records")})
         return
+    if dead:
+        note(dead)
     rows = [{str(key): value for key, value in row.items()} for row in table.head(20).to_dict("records")]
     show_table(f"What to ask next ({len(table):,} items)", rows)
     if not out:

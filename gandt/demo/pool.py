@@ -9,15 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gandt import storage
+from gandt import walk
 from gandt.errors import InputError, extra
+from gandt.images import EXTENSIONS, list_images
 from gandt.progress import track
 
 OTHER = "None of these"
 SEEDS_PER_LABEL = 12
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".heic", ".heif", ".avif"}
-)
 
 # Spelt out, because workers press digits to choose. Three round ones are wanted: they resemble each other, so that
 # the crowd has something to disagree about.
@@ -90,7 +88,7 @@ def folder_pool(images: str, seeds: str | None, labels: Sequence[str], seed: int
     everything = [path for paths in classes.values() for path in paths]
     if not everything:
         raise InputError(
-            f"{images} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); give --images a folder of pictures"
+            f"{images} holds no image ({', '.join(sorted(EXTENSIONS))}); give --images a folder of pictures"
         )
     if seeds is None:
         if not named:
@@ -158,15 +156,13 @@ def _enough(rest: Sequence[str], seeds: int, folder: str) -> None:
 def _class_folders(folder: Path, option: str) -> dict[str, list[str]]:
     """Return the images of each immediate folder by its name, and of ``folder`` itself under the empty name."""
     if not folder.is_dir():
-        raise InputError(f"{option}: there is no folder {folder}")
+        raise walk.unusable(str(folder), f"a folder of pictures for {option}")
     found: dict[str, list[str]] = {
         entry.name: [] for entry in sorted(folder.iterdir()) if entry.is_dir() and entry.name[0] != "."
     }
-    for uri in storage.list_uris(str(folder.resolve())):
-        path = Path(uri)
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            parts = path.relative_to(folder.resolve()).parts
-            found.setdefault(parts[0] if len(parts) > 1 else "", []).append(uri)
+    for uri in list_images(str(folder.resolve())):
+        parts = Path(uri).relative_to(folder.resolve()).parts
+        found.setdefault(parts[0] if len(parts) > 1 else "", []).append(uri)
     return found
 
 

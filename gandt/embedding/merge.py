@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from gandt import storage
+from gandt.embedding.gone import compare
 from gandt.embedding.sources import list_source
 from gandt.embedding.store import EMBEDDED, EmbeddingStore, part_names
 from gandt.embedding.writer import Writer
@@ -61,7 +62,8 @@ def merge(stores: Sequence[str], out: str, *, source: str | None = None, s3: Any
     records = records.sort_values(["item", "status"], ascending=[True, False], kind="stable")
     records = records.drop_duplicates("item", keep="last", ignore_index=True)
     if source is not None:
-        missing = _missing(set(records["item"]), source, s3)
+        held = set(records["item"])
+        missing = [entry.item for entry in list_source(source, s3=s3) if entry.item not in held]
         if missing:
             raise InputError(
                 f"{len(missing)} items of {source} are in none of the stores, such as {missing[0]}; "
@@ -108,15 +110,12 @@ def _same_files(one: Path, other: Path) -> bool:
     )
 
 
-def _missing(items: set[str], source: str, s3: Any, column: str | None = None) -> list[str]:
-    return [entry.item for entry in list_source(source, column=column, s3=s3) if entry.item not in items]
-
-
 def check(store: str, *, source: str | None = None, column: str | None = None, s3: Any = None) -> list[str]:
     """Return what is wrong with a store, a sentence each; an empty list stands for nothing.
 
     Every byte of every part is read: vectors against their checksum, for unit length and finite numbers; items
-    against the vectors that they point at; and, with ``source``, whether each of its items is in the store.
+    against the vectors that they point at; and, with ``source``, whether each of its items is in the store, whether all
+    of it could be listed, and which items' files are gone (:func:`gandt.embedding.gone.compare`).
     """
     problems: list[str] = []
     try:
@@ -145,11 +144,7 @@ def check(store: str, *, source: str | None = None, column: str | None = None, s
         )
     if source is not None:
         try:
-            missing = _missing(set(items["item"]), source, s3, column)
-            if missing:
-                problems.append(
-                    f"{store} lacks {len(missing)} items of {source}, such as {missing[0]}; embed: {opened.command()}"
-                )
+            problems += compare(opened, source, column=column, s3=s3).problems(opened, source)
         except GandtError as error:
             problems.append(str(error))
     return problems

@@ -27,6 +27,7 @@ from gandt.embedding.writer import Writer
 from gandt.errors import InputError, StorageError
 from gandt.images import BadImageError, Picture, decode
 from gandt.progress import Meter
+from gandt.walk import LeftOut
 
 PART = 1024  # items per part: what a kill can cost
 _GROUP = 16  # images that a thread decodes, then runs: each step finds its own code and data in the cache
@@ -65,6 +66,13 @@ class Run:
     cpu_seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("read", "decode", "model", "write"), 0.0))
     threads: int = 1
+
+    def nothing_usable(self) -> str:
+        """Return the sentence of an error, where every item of the source was set aside; else nothing."""
+        if not self.listed or self.set_aside < self.listed:
+            return ""
+        items = "the only item was" if self.listed == 1 else f"all {self.listed:,} items were"
+        return f"{items} set aside, so there is nothing to go on with; the reasons are in the store"
 
     def bottleneck(self) -> str:
         """Say in one sentence where the time went."""
@@ -136,6 +144,7 @@ def embed(
     shard: str | None = None,
     column: str | None = None,
     s3: Any = None,
+    left_out: LeftOut | None = None,
 ) -> EmbeddingStore:
     """Embed the images of ``source`` into the store at ``store``; what it already holds is not computed again.
 
@@ -164,6 +173,9 @@ def embed(
         Of a table: the column with the addresses.
     s3 : boto3 S3 client, optional
         By default one made from the environment.
+    left_out : LeftOut, optional
+        Gets what was left out of the source (hidden files, other kinds, …). Without it, a folder that can't be read
+        is an error before anything is embedded; with it, the rest is embedded.
 
     Returns
     -------
@@ -180,7 +192,7 @@ def embed(
     if dtype not in ("float32", "float16"):
         raise InputError(f"there is no dtype {dtype!r} for vectors; choose float32 or float16")
     prefix = ""
-    listed = sources.list_source(source, column=column, s3=s3)
+    listed = sources.list_source(source, column=column, s3=s3, left_out=left_out)
     if shard is not None:
         number, of = sources.parse_shard(shard)
         listed = sources.part_of(listed, number, of)

@@ -18,13 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from gandt import storage, tables
+from gandt import storage, tables, walk
 from gandt.embedding.blocks import Blocks
 from gandt.errors import InputError, StorageError
 from gandt.images import EXTENSIONS, BadImageError
+from gandt.walk import LeftOut
 
 MAX_BYTES = 256 * 2**20
 COLUMNS = ("item", "uri", "source-ref", "s3_uri", "path", "image", "image_path", "file", "filename", "url")
+_KINDS = (".txt", ".lst", ".manifest", *tables.FORMATS, ".tar")
+_LISTED = EXTENSIONS | {".tar"}
 _BUCKETS = 4096
 
 
@@ -53,8 +56,13 @@ class Listed:
     problem: str = ""
 
 
-def list_source(source: str, *, column: str | None = None, s3: Any = None) -> list[Listed]:
+def list_source(
+    source: str, *, column: str | None = None, s3: Any = None, left_out: LeftOut | None = None
+) -> list[Listed]:
     """Return the items of a source, each once, sorted by address (in a tar shard, by place).
+
+    In folders, below S3 prefixes and in tar shards, files with one of the endings of ``gandt.images.EXTENSIONS`` or
+    none are listed, but for hidden ones: those with a dot in front of their name, or of a folder's below the source.
 
     Parameters
     ----------
@@ -64,6 +72,8 @@ def list_source(source: str, *, column: str | None = None, s3: Any = None) -> li
         Of a table: the column with the addresses; by default the first of ``COLUMNS`` that it has.
     s3 : boto3 S3 client, optional
         By default one made from the environment.
+    left_out : LeftOut, optional
+        Gets what was left out; without it, a folder that can't be read is an error.
 
     Raises
     ------
@@ -72,10 +82,15 @@ def list_source(source: str, *, column: str | None = None, s3: Any = None) -> li
     StorageError
         When it can't be listed.
     """
-    found = {listed.item: listed for listed in _listed(source, column, s3)}
+    told = left_out if left_out is not None else LeftOut()
+    found = {listed.item: listed for listed in _listed(source, column, s3, told)}
+    if told.unreadable and (left_out is None or not found):
+        raise StorageError(f"can't list all of {source}: {told.problem()}")
     if not found:
-        known = ", ".join(sorted(EXTENSIONS))
-        raise InputError(f"there are no images in {source}; gandt looks for files ending in {known} or in no extension")
+        known, aside = ", ".join(sorted(EXTENSIONS)), "".join(f"; {note}" for note in told.notes())
+        raise InputError(
+            f"there are no images in {source}; gandt looks for files ending in {known} or in no extension{aside}"
+        )
     return sorted(found.values(), key=_place)
 
 
@@ -88,29 +103,39 @@ def _shard_of(item: str) -> str:
     return item.partition(".tar#")[0] + ".tar"
 
 
-def _listed(source: str, column: str | None, s3: Any) -> Iterator[Listed]:
+def file_of(item: str) -> str:
+    """Return the file or object that holds an item: itself, or its tar shard."""
+    return _shard_of(item) if ".tar#" in item else item
+
+
+def is_list(source: str) -> bool:
+    """Tell whether a source's name is that of a list, table, manifest or tar shard."""
+    return PurePosixPath(source).suffix.lower() in _KINDS
+
+
+def _listed(source: str, column: str | None, s3: Any, told: LeftOut) -> Iterator[Listed]:
     extension = PurePosixPath(source).suffix.lower()
-    if extension == ".tar":
-        for shard in _expanded(source, s3):
-            yield from _tar(shard, s3)
-    elif extension in (*tables.FORMATS, ".txt", ".lst", ".manifest"):
-        yield from _named(source, extension, column, s3)
-    elif storage.is_s3(source):
-        yield from _s3_prefix(source, s3)
+    if storage.is_s3(source) and extension not in _KINDS:
+        yield from _s3_prefix(source, s3, told)
     elif Path(source).is_dir():
-        yield from _folder(source, s3)
+        yield from _folder(source, s3, told)
+    elif extension == ".tar":
+        for shard in _expanded(source, s3):
+            yield from _tar(shard, s3, told)
+    elif extension in _KINDS:
+        yield from _named(source, extension, column, s3)
     else:
-        raise StorageError(
-            f"can't read {source}: there is no such file or folder, and its ending is no known kind of list"
-        )
+        raise walk.unusable(source, f"a folder, an s3:// prefix, or a file ending in {', '.join(_KINDS)}")
 
 
-def _folder(source: str, s3: Any) -> Iterator[Listed]:
-    for path in storage.list_uris(str(Path(source).absolute())):
-        if path.lower().endswith(".tar"):
-            yield from _tar(path, s3)
-        elif _wanted(path):
-            yield _local(path)
+def _folder(source: str, s3: Any, told: LeftOut) -> Iterator[Listed]:
+    root = str(Path(source).absolute())
+    for path in storage.list_uris(root, left_out=told):
+        if told.takes(path, _LISTED, below=root, bare=True):
+            if path.lower().endswith(".tar"):
+                yield from _tar(path, s3, told)
+            else:
+                yield _local(path)
 
 
 def _local(path: str) -> Listed:
@@ -126,20 +151,18 @@ def _local(path: str) -> Listed:
     return Listed(path, facts.st_size, f"{facts.st_size}-{facts.st_mtime_ns}")
 
 
-def _s3_prefix(source: str, s3: Any) -> Iterator[Listed]:
+def _s3_prefix(source: str, s3: Any, told: LeftOut) -> Iterator[Listed]:
     bucket, prefix = storage.split_s3(source)
     with storage.explained("list", source):
         pages = (s3 or storage.default_s3()).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         for entry in (entry for page in pages for entry in page.get("Contents", [])):
             uri = f"s3://{bucket}/{entry['Key']}"
+            if uri.endswith("/") or not told.takes(entry["Key"], _LISTED, below=prefix, bare=True):
+                continue
             if uri.lower().endswith(".tar"):
-                yield from _tar(uri, s3)
-            elif _wanted(uri) and not uri.endswith("/"):
+                yield from _tar(uri, s3, told)
+            else:
                 yield Listed(uri, entry["Size"], entry["ETag"].strip('"'))
-
-
-def _wanted(path: str) -> bool:
-    return PurePosixPath(path).suffix.lower() in EXTENSIONS or not PurePosixPath(path).suffix
 
 
 def _named(source: str, extension: str, column: str | None, s3: Any) -> Iterator[Listed]:
@@ -205,7 +228,7 @@ def _expanded(source: str, s3: Any) -> list[str]:
     return shards
 
 
-def _tar(shard: str, s3: Any) -> Iterator[Listed]:
+def _tar(shard: str, s3: Any, told: LeftOut) -> Iterator[Listed]:
     address = shard if storage.is_s3(shard) else str(Path(shard).absolute())
     with storage.explained("read", shard):
         try:
@@ -215,7 +238,7 @@ def _tar(shard: str, s3: Any) -> Iterator[Listed]:
                 archive = tarfile.open(shard, "r:")  # noqa: SIM115
             with archive:
                 for member in archive:
-                    if member.isreg() and _wanted(member.name):
+                    if member.isreg() and told.takes(member.name, EXTENSIONS, bare=True):
                         version = f"{member.size}-{member.mtime}-{member.chksum}"
                         yield Listed(f"{address}#{member.name}", member.size, version, member.offset_data)
         except tarfile.TarError as error:

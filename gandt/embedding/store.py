@@ -6,7 +6,8 @@ it doesn't exist yet. Nothing is ever rewritten, so a store can be read while it
 plain files, and killed at any moment. ``store.json`` says which model and preprocessing made it.
 
 An item's row points into its own part; −1 there means "set aside", or that an item with the same content (sha256)
-owns the vector. The later of two records of an item counts.
+owns the vector. The later of two records of an item counts; one with the status "gone" takes the item out
+(:mod:`gandt.embedding.gone`).
 """
 
 import hashlib
@@ -21,13 +22,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gandt import storage
+from gandt import storage, walk
 from gandt.embedding.vectors import Array, Vectors
 from gandt.errors import InputError
 from gandt.names import spelled_as
 
 FORMAT = 1
-EMBEDDED, SET_ASIDE = "embedded", "set aside"
+EMBEDDED, SET_ASIDE, GONE = "embedded", "set aside", "gone"
 
 COLUMNS = {
     "item": "str",
@@ -85,6 +86,8 @@ class EmbeddingStore:
         ------
         InputError
             When the folder holds no store, or a damaged one.
+        StorageError
+            When there is no such folder.
         """
         return cls(path)
 
@@ -111,7 +114,7 @@ class EmbeddingStore:
             return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})
         whole = pd.concat(tables, ignore_index=True)
         del tables, table  # of millions of items they weigh something
-        latest = ~whole["item"].duplicated(keep="last")
+        latest = ~whole["item"].duplicated(keep="last") & (whole["status"] != GONE)
         linked = latest & (whole["row"] < 0) & (whole["status"] == EMBEDDED)
         if linked.any():
             shared = whole[(whole["row"] >= 0) & whole["sha256"].isin(whole.loc[linked, "sha256"])]
@@ -231,6 +234,8 @@ def read_description(path: str) -> dict[str, Any]:
     if storage.is_s3(path):
         raise InputError(f"a store is read from a local folder, not {path}; copy it first: aws s3 sync {path} FOLDER")
     file = Path(path) / "store.json"
+    if not Path(path).is_dir():
+        raise walk.unusable(path, f"an embedding store's folder (make one: gandt embed SOURCE {path})")
     if not file.is_file():
         raise InputError(f"{path} holds no embedding store (no store.json); make one: gandt embed SOURCE {path}")
     try:

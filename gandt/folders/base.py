@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from gandt import storage, tables
+from gandt import storage, tables, walk
 from gandt.embedding import EmbeddingStore, embed, merge
 from gandt.embedding.sources import list_source
-from gandt.errors import InputError
+from gandt.errors import InputError, StorageError
 from gandt.folders.options import Options, read_options, write_options
 from gandt.folders.placing import Ledger, free_name, images_in
 from gandt.folders.reading import Reader
@@ -43,6 +43,8 @@ class Outcome:
         Images of the dataset that weren't looked at.
     set_aside : list of (str, str)
         Files that can't be used, and why.
+    left_out : list of str
+        What of the dataset wasn't listed, a sentence each: files of other kinds, hidden ones, links.
     """
 
     learned: dict[str, int]
@@ -51,6 +53,7 @@ class Outcome:
     kept: int = 0
     left: int = 0
     set_aside: list[tuple[str, str]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
 
 class Folders:
@@ -69,6 +72,8 @@ class Folders:
 
     def __init__(self, base: str) -> None:
         if storage.is_s3(base) or not Path(base).is_dir():
+            if not storage.is_s3(base) and Path(base).exists():
+                raise walk.unusable(base, "a folder with the images in its folder dataset")
             raise InputError(f"{base} is not a local folder; make it, with the images in {base}/dataset")
         self.base = Path(base).absolute()
         self._hidden = self.base / ".gandt"
@@ -108,15 +113,21 @@ class Folders:
         ------
         InputError
             When there is no dataset, or no image in it.
+        StorageError
+            When a folder in it can't be read.
         """
         folder = self.base / self.options.dataset
         if not folder.is_dir():
             raise InputError(
                 f"there is no folder {folder}; make it and put the images there, or set the option dataset"
             )
-        images = images_in(folder)
+        self._left_out = storage.LeftOut()
+        images = images_in(folder, self._left_out)
+        if self._left_out.unreadable:
+            raise StorageError(self._left_out.problem())
         if not images:
-            raise InputError(f"there are no images in {folder}; put some there")
+            aside = "".join(f"; {note}" for note in self._left_out.notes())
+            raise InputError(f"there are no images in {folder}; put some there{aside}")
         return images
 
     # ------------------------------------------------------------------ verbs
@@ -137,7 +148,7 @@ class Folders:
         dataset = self.dataset()
         reader = Reader(self.labels(), self.embed, self.options)
         order = np.random.default_rng([self.options.seed, self._ledger.number()]).permutation(len(dataset))
-        outcome = Outcome(reader.learned)
+        outcome = Outcome(reader.learned, left_out=self._left_out.notes())
         placed: list[tuple[Path, str, str]] = []
         helped, seen_labels = False, set[str]()
         places = {dataset[place]: number for number, place in enumerate(order)}
@@ -183,7 +194,7 @@ class Folders:
         """
         dataset = self.dataset()
         reader = Reader(self.labels(), self.embed, self.options)
-        outcome = Outcome(reader.learned)
+        outcome = Outcome(reader.learned, left_out=self._left_out.notes())
         placed, rows = [], []
         for path, sha256, label, probability in reader.read(dataset, all_copies=True):
             sure = probability >= self.options.needhelp_prob

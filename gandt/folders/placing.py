@@ -15,7 +15,7 @@ from typing import Any
 from gandt import storage
 from gandt.candidates.clusters.journal import append_lines, read_journal
 from gandt.errors import InputError
-from gandt.images import EXTENSIONS
+from gandt.images import list_images
 
 
 class Ledger:
@@ -135,9 +135,9 @@ class Ledger:
         return True
 
 
-def images_in(folder: Path) -> list[Path]:
-    """Return the images in a folder and all below it, sorted; hidden ones are left out."""
-    return [Path(path) for path in storage.list_uris(str(folder)) if Path(path).suffix.lower() in EXTENSIONS]
+def images_in(folder: Path, left_out: storage.LeftOut | None = None) -> list[Path]:
+    """Return the images in a folder and all below it, sorted; ``left_out`` as in :func:`gandt.images.list_images`."""
+    return [Path(path) for path in list_images(str(folder), left_out=left_out)]
 
 
 def hash_of(path: Path) -> str:

@@ -122,4 +122,4 @@ def sentences(outcome: Outcome) -> list[str]:
     said += [f"set aside: {item}: {reason}" for item, reason in outcome.set_aside[:20]]
     if len(outcome.set_aside) > 20:
         said.append(f"… and {len(outcome.set_aside) - 20} more were set aside")
-    return said
+    return said + outcome.left_out

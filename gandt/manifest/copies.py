@@ -2,6 +2,7 @@
 
 Browsers disagree on orientation, CMYK, 16 bits, HEIC and TIFF, and play animations of which the embedding saw the first
 frame only. Such files are sent as upright RGB copies of 8 bits: JPEG where the source is lossy, PNG where it isn't.
+Deep pictures come to 8 bits as they do for the embedding (:func:`gandt.images.eight_bits`).
 """
 
 import io
@@ -51,11 +52,14 @@ class Plan:
         Whether its pixels are written anew.
     strip : bool
         Whether metadata is cut out of the file.
+    recipe : bytes
+        Part of the copy's name: differs where another rule makes another copy of the same file.
     """
 
     suffix: str
     convert: bool = False
     strip: bool = False
+    recipe: bytes = b""
 
 
 def plan(content: bytes, name: str, *, max_side: int | None = None, strip: bool = False) -> Plan:
@@ -81,7 +85,9 @@ def plan(content: bytes, name: str, *, max_side: int | None = None, strip: bool 
             _load(image)  # decoders forgive a missing end, so they have the last word
         if rightly and fits and not rewritten:
             return Plan(_SHOWN[kind], strip=strip and kind in ("JPEG", "MPO", "PNG"))
-        return Plan(".jpg" if kind in _LOSSY else ".png", convert=True)
+        deep = image.mode in ("I", "F") or image.mode.startswith("I;16") or not kind
+        recipe = b"deep pixels, rule 2" if deep else b""  # rule 1 left most of them black
+        return Plan(".jpg" if kind in _LOSSY else ".png", convert=True, recipe=recipe)
 
 
 def carry_out(made: Plan, content: bytes, *, max_side: int | None = None, strip: bool = False) -> bytes:

@@ -7,16 +7,16 @@ from typing import Any
 
 import pandas as pd
 
-from gandt import storage, tables
+from gandt import storage, tables, walk
 from gandt.embedding import EmbeddingStore
 from gandt.errors import InputError
-from gandt.images import EXTENSIONS
+from gandt.images import list_images
 from gandt.manifest.lines import addresses, read_lines
 
 _MANIFESTS = (".manifest", ".json")
 
 
-def items_of(source: str, *, s3: Any = None) -> list[str]:
+def items_of(source: str, *, s3: Any = None, left_out: storage.LeftOut | None = None) -> list[str]:
     """Return the items that ``source`` names, in its order, each once.
 
     Parameters
@@ -26,6 +26,8 @@ def items_of(source: str, *, s3: Any = None) -> list[str]:
         a column ``item`` (candidates: without those to discard; labels: only those to be relabeled or unanswered); an
         embedding store (what is embedded); a manifest (``.manifest``, ``.json``: its items by the names that it brings,
         else by what it shows).
+    left_out : LeftOut, optional
+        Gets what was left out of a folder or prefix; without it, a folder that can't be read is an error.
 
     Raises
     ------
@@ -42,17 +44,20 @@ def items_of(source: str, *, s3: Any = None) -> list[str]:
     elif suffix in tables.FORMATS:
         items = _from_table(tables.read_table(source, tables.ITEMS, s3=s3))
     elif storage.is_s3(source):
-        items = _images(source.rstrip("/") + "/", s3)
+        items = list(list_images(source.rstrip("/") + "/", s3=s3, left_out=left_out))
     elif (Path(source) / "store.json").is_file():
         items = _from_table(EmbeddingStore.open(source).items)
     elif Path(source).is_dir():
-        items = _images(str(Path(source).absolute()), None)
+        items = list(list_images(str(Path(source).absolute()), left_out=left_out))
     else:
         known = ", ".join((".txt", ".manifest", *tables.FORMATS))
-        raise InputError(f"{source} is no folder, and its name ends in none of {known}; give one of these")
+        raise walk.unusable(source, f"a folder, an embedding store, an s3:// prefix, or a file ending in {known}")
     items = list(dict.fromkeys(items))
     if not items:
-        raise InputError(f"{source} names no item; give a place with images, or a list or table that isn't empty")
+        aside = "".join(f" ({note})" for note in (left_out.notes() if left_out is not None else []))
+        raise InputError(
+            f"{source} names no item{aside}; give a place with images, or a list or table that isn't empty"
+        )
     return items
 
 
@@ -67,10 +72,6 @@ def where_of(source: str, *, s3: Any = None) -> dict[str, str]:
     if PurePosixPath(source.rstrip("/")).suffix.lower() not in _MANIFESTS:
         return {}
     return {item: shown for item, shown in addresses(read_lines(source, s3=s3)).items() if item != shown}
-
-
-def _images(base: str, s3: Any) -> list[str]:
-    return [uri for uri in storage.list_uris(base, s3=s3) if PurePosixPath(uri).suffix.lower() in EXTENSIONS]
 
 
 def _from_table(table: pd.DataFrame) -> list[str]:

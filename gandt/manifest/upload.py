@@ -136,7 +136,7 @@ def upload(
             made = plan(content, item, max_side=max_side, strip=strip)
         except (BadImageError, StorageError) as error:
             return str(error)
-        uri = prefix + hashlib.sha256(content + recipe).hexdigest() + made.suffix
+        uri = prefix + hashlib.sha256(content + recipe + made.recipe).hexdigest() + made.suffix
         if uri in there:
             return uri, None
         mine: Future[str] = Future()

@@ -19,6 +19,7 @@ from gandt import storage, tables
 from gandt.candidates import filter_by_similarity
 from gandt.candidates.seeds import read_seeds, with_seeds
 from gandt.embedding import EmbeddingStore, embed, merge
+from gandt.embedding.store import EMBEDDED
 from gandt.errors import InputError
 
 # seconds between two looks for finished parts
@@ -249,6 +250,10 @@ def _finish(task: Work, of: int, temporary: str, s3: Any) -> dict[str, Any]:
     store = merge(folders, out, source=task.source, s3=s3)
     if storage.is_s3(task.store):
         _publish(out, task.store, s3)
+    if not (store.items["status"] == EMBEDDED).any():
+        raise InputError(
+            f"all {len(store.items):,} items of {task.source} were set aside; the reasons are in {task.store}"
+        )
     facts: dict[str, Any] = {"total": len(store.items)}
     if task.candidates:
         opened = EmbeddingStore.open(out)

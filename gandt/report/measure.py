@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from gandt import storage, tables
+from gandt import storage, tables, walk
 from gandt.candidates import Recall, estimate_recall
 from gandt.errors import InputError
 
@@ -113,12 +113,14 @@ class RunFiles:
         Raises
         ------
         InputError
-            When the folder holds no finished run.
+            When the folder holds no finished run (StorageError: when there is no such folder).
         """
         marker = storage.join(folder, "run.json")
         needed = [
             storage.join(folder, f"{name}.csv") for name in ("candidates", "answers", "labels", "workers", "gold")
         ]
+        if not Path(folder).is_dir():
+            raise walk.unusable(folder, f"the folder of a run (gandt demo --out {folder} makes one)")
         missing = [path for path in (marker, *needed) if not Path(path).is_file()]
         if missing:
             raise InputError(

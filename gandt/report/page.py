@@ -163,12 +163,12 @@ def _confidence(value: float) -> str:
 
 def thumbnail(image: str, size: int = THUMBNAIL) -> str:
     """Return a small copy of ``image`` as a data URI; empty when the file is gone or no longer readable."""
-    from PIL import Image, ImageOps
+    from gandt.images import opened, upright
 
     try:
-        with Image.open(io.BytesIO(storage.read_bytes(image))) as opened:
-            opened.draft("RGB", (2 * size, 2 * size))
-            picture = ImageOps.exif_transpose(opened).convert("RGB")
+        with opened(storage.read_bytes(image)) as file:
+            file.draft("RGB", (2 * size, 2 * size))
+            picture = upright(file)
             picture.thumbnail((size, size))
     except (OSError, StorageError, ValueError):
         return ""
