@@ -146,6 +146,7 @@ def test_rooms_only_look_down() -> None:
     """No module imports from a floor above its own; see docs/architecture.md."""
     floors = [
         ["errors", "resources", "progress"],
+        ["arguments"],
         ["aws"],
         ["storage"],
         ["tables"],

@@ -10,12 +10,14 @@ from typing import Any
 import pandas as pd
 
 from gandt import storage, tables
+from gandt.arguments import checked
 from gandt.embedding import EmbeddingStore, embed, models
 from gandt.embedding.store import SET_ASIDE
 from gandt.errors import InputError
 from gandt.images import EXTENSIONS
 
 
+@checked
 def read_seeds(sources: Sequence[str], store: EmbeddingStore, *, s3: Any = None) -> dict[str, list[str]]:
     """Return seeds by label, each as the store names it.
 
@@ -54,6 +56,7 @@ def read_seeds(sources: Sequence[str], store: EmbeddingStore, *, s3: Any = None)
     return dict(sorted(seeds.items()))
 
 
+@checked
 def with_seeds(store: EmbeddingStore, seeds: Mapping[str, Sequence[str]], *, s3: Any = None) -> EmbeddingStore:
     """Return the store with the vectors of those seeds added that it lacks, in memory; its files stay as they are.
 

@@ -12,6 +12,8 @@ from scipy import sparse
 from gandt.consensus.crowd import Bools, Crowd, Floats, Ints
 from gandt.errors import InputError
 
+# what names an item, a worker or a label; a number becomes its text
+Name = str | float
 # crowd-kit's names of the columns beside ours
 _ALIASES = {"item": ("item", "task"), "worker": ("worker", "performer"), "label": ("label",)}
 _SET_ASIDE = ["row", "item", "worker", "label", "reason"]
@@ -21,10 +23,10 @@ _COMPARISONS = 20  # comparisons per answer, beyond which looking for repeated a
 def encode(
     answers: pd.DataFrame,
     *,
-    categories: Sequence[str] | None = None,
-    items: Sequence[str] | None = None,
-    gold: Mapping[str, str] | None = None,
-    exclude: Collection[str] = (),
+    categories: Sequence[Name] | None = None,
+    items: Sequence[Name] | None = None,
+    gold: Mapping[Any, Name] | None = None,
+    exclude: Collection[Name] = (),
     previous: pd.DataFrame | None = None,
     several: bool = False,
 ) -> Crowd:
@@ -61,8 +63,8 @@ def encode(
     worker, worker_names = coded["worker"]
     label, label_names = coded["label"]
 
-    gold = {as_text(key): as_text(value) for key, value in (gold or {}).items()}
-    classes = _classes(list(label_names), categories, gold)
+    truth = {as_text(key): as_text(value) for key, value in (gold or {}).items()}
+    classes = _classes(list(label_names), categories, truth)
     position = {name: code for code, name in enumerate(classes)}
     label = _translate(label, np.array([position.get(name, -2) for name in label_names], dtype=np.int32))
 
@@ -91,8 +93,8 @@ def encode(
     matrix = sparse.csr_matrix((np.ones(len(rows)), pair, start), shape=shape)
 
     known = np.full(len(item_names), -1, dtype=np.int32)
-    if gold:
-        known[:] = [position[gold[name]] if name in gold else -1 for name in item_names]
+    if truth:
+        known[:] = [position[truth[name]] if name in truth else -1 for name in item_names]
     left_out = [as_text(name) for name in exclude]
     return Crowd(
         items=item_names,
@@ -155,7 +157,7 @@ def _translate(codes: npt.NDArray[Any], table: Ints) -> Ints:
     return np.asarray(np.append(table, np.int32(-1))[codes], dtype=np.int32)
 
 
-def _classes(found: Sequence[str], categories: Sequence[str] | None, gold: Mapping[str, str]) -> tuple[str, ...]:
+def _classes(found: Sequence[str], categories: Sequence[Name] | None, gold: Mapping[str, str]) -> tuple[str, ...]:
     if categories is None:
         return tuple(sorted({*found, *gold.values()}))
     classes = tuple(as_text(name) for name in categories)

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from gandt import storage
+from gandt.arguments import checked
 from gandt.embedding.vectors import Array, Vectors
 from gandt.errors import InputError
 
@@ -69,6 +70,7 @@ class EmbeddingStore:
         (n, dim), rows of length 1, memory-mapped.
     """
 
+    @checked
     def __init__(self, path: str) -> None:
         self.path = path
         self.description = read_description(path)
@@ -123,6 +125,7 @@ class EmbeddingStore:
             )
         return whole if latest.all() else whole[latest].reset_index(drop=True)
 
+    @checked
     def joined(self, other: "EmbeddingStore") -> "EmbeddingStore":
         """Return this store with the items of ``other`` added, in memory: no file changes.
 
@@ -149,12 +152,14 @@ class EmbeddingStore:
         options = "".join(f" --{name} {value}" for name, value in asked.items() if value not in (usual[name], None))
         return f"gandt embed SOURCE {self.path}{options}"
 
+    @checked
     def names(self, items: Iterable[str]) -> list[str]:
         """Return items as the store names them: a relative local path becomes the absolute one, the rest stays."""
         given = list(items)
         known = set(self.items["item"][self.items["item"].isin(given)])
         return [item if item in known or storage.is_s3(item) else str(Path(item).absolute()) for item in given]
 
+    @checked
     def rows(self, items: Sequence[str]) -> Array:
         """Return the row of each item's vector.
 
@@ -202,6 +207,7 @@ class EmbeddingStore:
         return array
 
 
+@checked
 def fingerprint(store: EmbeddingStore) -> str:
     """Return one hash of all that a store says: equal for two stores with the same items and bit-identical vectors.
 

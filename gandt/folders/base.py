@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from gandt import storage, tables
+from gandt.arguments import checked
 from gandt.embedding import EmbeddingStore, embed, merge
 from gandt.embedding.sources import list_source
 from gandt.errors import InputError
@@ -67,6 +68,7 @@ class Folders:
         When it is no local folder, or its options are damaged.
     """
 
+    @checked
     def __init__(self, base: str) -> None:
         if storage.is_s3(base) or not Path(base).is_dir():
             raise InputError(f"{base} is not a local folder; make it, with the images in {base}/dataset")

@@ -15,6 +15,7 @@ from typing import Any
 
 from gandt import manifest as manifests
 from gandt import resources, storage, templates
+from gandt.arguments import checked
 from gandt.errors import ContractError, InputError
 from gandt.jobs.client import asked
 from gandt.jobs.request import build_request, check_request, merged, refuse_public
@@ -61,6 +62,7 @@ class Prepared:
             storage.write_bytes(uri, content, s3=s3)
 
 
+@checked
 def prepare(
     name: str,
     *,

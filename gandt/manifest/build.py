@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from gandt import storage
+from gandt.arguments import checked, require_columns
 from gandt.errors import ContractError, InputError
 
 # https://docs.aws.amazon.com/sagemaker/latest/dg/sms-input-data-input-manifest.html, in characters of JSON
@@ -50,6 +51,7 @@ class Manifest:
         storage.write_text(uri, text, s3=s3, content_type="application/jsonlines")
 
 
+@checked
 def build_manifest(
     items: Sequence[str],
     *,
@@ -136,6 +138,7 @@ def build_manifest(
     return Manifest(lines, pd.DataFrame(record, columns=GOLD_COLUMNS, dtype=str))
 
 
+@checked
 def build_pairs(pairs: pd.DataFrame, *, gold: pd.DataFrame | None = None, **options: Any) -> Manifest:
     """Turn pairs of images into a manifest of one data object each, for the templates pair-same and pair-better.
 
@@ -156,6 +159,8 @@ def build_pairs(pairs: pd.DataFrame, *, gold: pd.DataFrame | None = None, **opti
         As :func:`build_manifest` does.
     """
     known = pd.DataFrame(columns=["left", "right", "label"], dtype=str) if gold is None else gold
+    require_columns(pairs, "pairs", "left", "right")
+    require_columns(known, "gold pairs", "left", "right", "label")
     asked = list(zip(pairs["left"], pairs["right"], strict=True))
     golden = list(zip(known["left"], known["right"], strict=True))
     return build_manifest(
@@ -169,7 +174,10 @@ def build_pairs(pairs: pd.DataFrame, *, gold: pd.DataFrame | None = None, **opti
 
 def dumps(value: Any) -> str:
     """Write JSON as manifests hold it: on one line, readable, and always possible to encode as UTF-8."""
-    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError) as error:  # a circle, or something that JSON has no form for
+        raise InputError(f"a manifest is JSON, and holds no such value: {error}; give texts and numbers") from error
     try:
         text.encode()
     except UnicodeEncodeError:  # a lone surrogate

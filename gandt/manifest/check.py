@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from gandt import storage
+from gandt.arguments import checked
 from gandt.errors import InputError
 from gandt.manifest.build import MAX_ATTRIBUTE, MAX_LINE, attribute_length
 from gandt.manifest.lines import RawLine, page_entries, raw_lines
@@ -41,6 +42,7 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 Problem = tuple[str, str, str]  # severity, rule, sentence
 
 
+@checked
 def check_manifest(
     uri: str,
     *,

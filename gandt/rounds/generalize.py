@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from gandt.arguments import checked
 from gandt.candidates.carry import carry_labels
 from gandt.errors import InputError
 from gandt.rounds.loop import Run
@@ -59,6 +60,7 @@ class Threshold:
         )
 
 
+@checked
 def choose_threshold(probability: Array, right: Array, wanted: float, *, confidence: float = 0.9) -> Threshold:
     """Choose the lowest threshold whose precision on gold is as wanted.
 
@@ -79,6 +81,11 @@ def choose_threshold(probability: Array, right: Array, wanted: float, *, confide
     InputError
         When there is no gold, or ``wanted`` is no share.
     """
+    if np.shape(probability) != np.shape(right) or np.ndim(right) != 1:
+        raise InputError(
+            f"a threshold needs one probability and one truth value per gold item; they have the shapes "
+            f"{np.shape(probability)} and {np.shape(right)}"
+        )
     if not len(probability):
         raise InputError("a threshold needs gold, items of known label that nobody was asked about; give some as gold")
     if not 0 < wanted <= 1:
@@ -99,6 +106,7 @@ def choose_threshold(probability: Array, right: Array, wanted: float, *, confide
     return Threshold(float(sorted_[at]), share, float(low[at]), int(counts[at]), len(order), wanted, best)
 
 
+@checked
 def generalize(run: Run, precision: float | None = None) -> tuple[pd.DataFrame, Threshold]:
     """Label the whole pool of a run: seeds and answers as they are, the rest by the classifier where it is sure.
 

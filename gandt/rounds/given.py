@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gandt import storage
+from gandt.arguments import checked
 from gandt.embedding import EmbeddingStore
 from gandt.embedding.store import EMBEDDED, Record
 from gandt.embedding.writer import Writer
@@ -21,6 +22,7 @@ MODEL = "given"
 _CONSTANT = 4.0
 
 
+@checked
 def store_vectors(items: Sequence[str], vectors: Array, path: str) -> EmbeddingStore:
     """Write vectors as a new embedding store.
 
@@ -67,6 +69,7 @@ def store_vectors(items: Sequence[str], vectors: Array, path: str) -> EmbeddingS
     return EmbeddingStore.open(path)
 
 
+@checked
 def read_vectors(uri: str, *, item: str = "item", skip: Sequence[str] = (), s3: Any = None) -> tuple[list[str], Array]:
     """Read vectors from a table, or from an .npy file beside which ``.items.csv`` names the rows.
 
@@ -106,6 +109,7 @@ def read_vectors(uri: str, *, item: str = "item", skip: Sequence[str] = (), s3: 
     return names, table_vectors(table.drop(columns=[name for name in (item, *skip) if name in table.columns]))
 
 
+@checked
 def table_vectors(table: pd.DataFrame) -> Array:
     """Turn columns of any kind into vectors by scikit-learn's preprocessing.
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gandt.arguments import checked, require_columns
 from gandt.candidates.carry import representatives
 from gandt.candidates.points import Points, squared_distances
 from gandt.candidates.relabel import rank_answers
@@ -25,6 +26,7 @@ SHORTLIST = 20_000
 _CHUNK = 50_000
 
 
+@checked
 def select(
     store: EmbeddingStore,
     labels: Mapping[str, str],
@@ -119,6 +121,7 @@ def select(
     )
 
 
+@checked
 def select_answers(
     store: EmbeddingStore,
     answers: pd.DataFrame,
@@ -156,6 +159,7 @@ def select_answers(
     """
     from gandt.consensus import consolidate
 
+    require_columns(answers, "answers", "item", "worker", "label")
     answers = answers.assign(item=store.names(answers["item"].astype(str)))
     consensus = consolidate(answers, categories=classes)
     labels = consensus.labels.dropna(subset=["label"])

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from gandt.arguments import checked
 from gandt.errors import ContractError
 from gandt.templates.header import Header, Input, header
 from gandt.templates.page import Page, Problem, inspect
@@ -28,6 +29,7 @@ _ONE_FILE = frozenset({"include", "render"})
 _LATE_TAGS = frozenset({"#", "doc", "liquid", "echo", "ifchanged"})
 
 
+@checked
 def check(template: str, *, inputs: Inputs = ()) -> list[Problem]:
     """Find everything that is wrong with a template.
 
