@@ -15,10 +15,11 @@ import pytest
 from gandt import tables
 from gandt.embedding import EmbeddingStore
 from gandt.errors import InputError
-from gandt.rounds.ask import SimulatedAsker, Waiting, asker
+from gandt.rounds.ask import SimulatedAsker, Waiting
 from gandt.rounds.config import Config, parse_config
 from gandt.rounds.given import store_vectors
-from gandt.rounds.loop import Run, alone, run
+from gandt.rounds.lock import alone
+from gandt.rounds.loop import Run, run
 
 CLASSES = ("bird", "cat", "dog")
 
@@ -153,7 +154,7 @@ def test_killed_at_any_file_the_same_command_goes_on_and_asks_nothing_twice(
         with pytest.raises(KeyboardInterrupt):
             run(wanted)
     asked: list[int] = []
-    crowd = asker(wanted)
+    crowd = SimulatedAsker.read(wanted, [])
 
     class Counting:
         def ask(self, number: int, questions: pd.DataFrame, folder: Path) -> pd.DataFrame:
@@ -248,6 +249,8 @@ def test_a_changed_pool_is_noticed_and_taken_when_wanted(pool: Path, tmp_path: P
     with Writer(str(mine / "store"), store.description) as writer:
         writer.write([Record("/item new", "abc", 0, 0, EMBEDDED, "", 0, "1")], vector)
     before = files(tmp_path / "run")
+    truth = tables.read_table(str(mine / "truth.csv"))
+    tables.write_table(pd.concat([truth, truth.head(1).assign(item="/item new")]), str(mine / "truth.csv"))
     wanted = config(mine, tmp_path / "run", stop="rounds: 2")
     with pytest.raises(InputError, match=r"isn't what it was in session 1 .*: 1 items are new or changed, 0 are gone"):
         run(wanted)
@@ -269,10 +272,14 @@ def test_what_a_run_refuses(pool: Path, tmp_path: Path) -> None:
 
     refused(f"{pool}/seeds.csv", str(few), "run.yaml line 5: seeds have no example of the class 'dog'; add one")
     refused(
-        "[bird, cat, dog]", "[bird, cat, fish]", "line 8: ask.truth has the label 'dog', which is none of the classes"
+        "[bird, cat, dog]", "[bird, cat, fish]", "line 5: seeds has the label 'dog', which is none of bird, cat, fish"
     )
     refused(f"{pool}/gold.csv", f"{pool}/seeds.csv", "line 6: gold holds /item 000, which is a seed, too")
-    refused(f"{pool}/truth.csv", str(few), "the truth that the simulated crowd knows lacks /item")
+    refused(
+        f"{pool}/truth.csv",
+        str(few),
+        "line 8: ask.truth lacks 174 of the 174 items that may be asked",
+    )
     tables.write_table(pd.DataFrame({"item": ["/nowhere"], "label": ["cat"]}), str(few))
     refused(f"{pool}/gold.csv", str(few), "few.csv labels '/nowhere', which is none of the 240 items of")
     tables.write_table(pd.DataFrame({"item": ["/item 200"] * 2, "label": ["cat", "dog"]}), str(few))
@@ -280,7 +287,7 @@ def test_what_a_run_refuses(pool: Path, tmp_path: Path) -> None:
     with alone(str(tmp_path / "run")), pytest.raises(InputError, match="another gandt run works in"):
         run(parse_config(good))
     run(parse_config(good.replace("rounds: 2", "rounds: 1")))
-    with pytest.raises(InputError, match="classes were bird, cat, dog when this run began"):
+    with pytest.raises(InputError, match="classes changes the labels, which were bird, cat, dog when this run began"):
         run(parse_config(good.replace("[bird, cat, dog]", "[dog, cat, bird]")))
 
 

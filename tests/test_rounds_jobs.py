@@ -137,10 +137,10 @@ def test_pictures_are_uploaded_and_shown_and_texts_too(live: Any, tmp_path: Path
     store = embed(str(tmp_path / "images"), str(tmp_path / "store"))
     items = store.items["item"].tolist()
     config = parse_config(settings(live, tmp_path, tmp_path / "pictures", "workers: 1") + f"store: {tmp_path}/store\n")
-    address = JobAsker(config, s3=live.s3)._shown(items)[0]
+    address = JobAsker(config, items, s3=live.s3)._shown(items)[0]
     questions = pd.DataFrame({"item": items, "ask": "first answer", "answers": 0})
     with People(live, dict.fromkeys(address.values(), "barolo")):
-        answers = JobAsker(config, s3=live.s3).ask(0, questions, tmp_path)
+        answers = JobAsker(config, items, s3=live.s3).ask(0, questions, tmp_path)
     assert sorted(answers["item"]) == sorted(items)
     assert set(answers["label"]) == {"barolo"}
 
@@ -150,7 +150,9 @@ def test_pictures_are_uploaded_and_shown_and_texts_too(live: Any, tmp_path: Path
     config = parse_config(settings(live, tmp_path, tmp_path / "texts", more) + f"store: {tmp_path}/store\n", "t.yaml")
     questions = pd.DataFrame({"item": ["a", "b"], "ask": "first answer", "answers": 0})
     with People(live, {"red and dry": "barolo", "white and sweet": "barbera"}):
-        answers = JobAsker(config, s3=live.s3).ask(0, questions, tmp_path)
+        answers = JobAsker(config, ["a", "b"], s3=live.s3).ask(0, questions, tmp_path)
     assert dict(zip(answers["item"], answers["label"], strict=True)) == {"a": "barolo", "b": "barbera"}
-    with pytest.raises(InputError, match=r"t.yaml line \d+: ask.table lacks the item 'c'"):
-        JobAsker(config, s3=live.s3)._shown(["c"])
+    with pytest.raises(
+        InputError, match=r"t.yaml line \d+: ask.table lacks 1 of the 3 items .* as .c."
+    ):
+        JobAsker(config, ["a", "b", "c"], s3=live.s3)

@@ -1,7 +1,5 @@
 """``gandt job``: labeling jobs at SageMaker, or at a ``gandt serve`` with --endpoint."""
 
-import sys
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -297,20 +295,13 @@ def _wait(
     json_: bool,
 ) -> None:
     from gandt import jobs
+    from gandt.progress import Ticker
 
-    terminal, last = sys.stderr.isatty(), (0.0, "")
-
-    def shown(found: "JobStatus") -> None:
-        nonlocal last
-        text, now = f"{found.name}: {found.status} {found.bar() if found.total else ''}", time.monotonic()
-        if terminal:
-            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-        elif text != last[1] and (found.ended or now - last[0] >= 10):
-            note(text)
-            last = now, text
+    ticker = Ticker()
 
     def said(sentence: str) -> None:
-        note(("\n" if terminal else "") + f"gandt: {sentence}")
+        ticker.end()
+        note(f"gandt: {sentence}")
 
     try:
         found = jobs.wait(
@@ -318,12 +309,11 @@ def _wait(
             connect=lambda: _connect(endpoint, profile, region),
             poll=min(poll, 2.0) if endpoint else poll,
             timeout=timeout,
-            shown=shown,
+            shown=lambda found: ticker.show(found.line(), final=found.ended),
             said=said,
         )
     finally:
-        if terminal:
-            print(file=sys.stderr)
+        ticker.end()
     if json_:
         show_json(found.as_dict())
     else:
