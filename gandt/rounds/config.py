@@ -2,7 +2,7 @@
 
 import math
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,6 +170,11 @@ class Config:
         other = self.values["ask"]["other"]
         return (*self.values[""]["classes"], *([other] if other else []))
 
+    def unseen_other(self, gold: Collection[str]) -> str | None:
+        """Return ``ask.other`` where there is gold, and none of its labels is that."""
+        other: str | None = self.values["ask"]["other"]
+        return other if other and gold and other not in gold else None
+
     def error(self, name: str, sentence: str) -> InputError:
         """Return an error that names the line of ``name``."""
         where = f" line {self.lines[name]}" if name in self.lines else ""
@@ -310,4 +315,5 @@ def _together(config: Config) -> None:
         try:
             make_classifier(config["learn"]["classifier"], config["learn"]["options"])
         except InputError as error:
-            raise config.error("learn.classifier", f"can't be used: {error}") from error
+            name = "learn.classifier" if "learn.classifier" in config.lines else "learn.options"
+            raise config.error(name, f"can't be used: {error}") from error

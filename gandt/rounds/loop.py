@@ -249,7 +249,9 @@ class Run:
             "learned_in": learned_in,
             "learned_from": learned_from,
             "target": self.config["stop"]["accuracy"],
-            "gold_lacks": other if other and self.gold and other not in self.gold.values() else None,
+            "other": other,
+            "others": sum(label == other for label, _ in known.values()) if other else None,
+            "gold_lacks": self.config.unseen_other(self.gold.values()),
             **dict.fromkeys(("contradictions", "halting", "halting_counts")),
             **dict.fromkeys(("accuracy", "accuracy_low", "accuracy_high", "auc")),
         }

@@ -99,11 +99,15 @@ def _facts(row: dict[str, Any]) -> str:
     if row.get("accuracy") is not None:
         span = f"{row['accuracy_low']:.1%} to {row['accuracy_high']:.1%}"
         facts.insert(0, ("accuracy on gold", f"{row['accuracy']:.1%}", f"{span}, {row['gold']:,} gold items"))
+    if row.get("other"):
+        facts.append((row["other"], f"{row['others']:,}", "of the labelled are none of the classes"))
     facts.append(
         ("answers", f"{row['answers']:,}", f"and {gold:,} about gold" if gold else f"in {row['round'] + 1} rounds")
     )
     facts.append(("spent", f"{row['spent']:,.2f} {row['currency']}", f"{row['price_per_answer']:,.3f} an answer"))
-    inner = "".join(f"<div><dt>{a}</dt><dd>{escape(b)}<small>{escape(c)}</small></dd></div>" for a, b, c in facts)
+    inner = "".join(
+        f"<div><dt>{escape(a)}</dt><dd>{escape(b)}<small>{escape(c)}</small></dd></div>" for a, b, c in facts
+    )
     return f"<dl>{inner}</dl>"
 
 

@@ -175,6 +175,11 @@ def target_problem(target: float | None, gold: int) -> str | None:
     )
 
 
+def gold_lacks(other: str) -> str:
+    """Say what gold without an item of the label ``other`` can't tell."""
+    return f"No gold item is {other!r}, so gold doesn't tell how often what is none of the classes is taken for one."
+
+
 def judge(history: Sequence[Mapping[str, Any]], wishes: Mapping[str, Any]) -> list[Reason]:
     """Return what the rounds say; whoever runs them stops when any ``stop`` is true.
 
@@ -194,8 +199,7 @@ def judge(history: Sequence[Mapping[str, Any]], wishes: Mapping[str, Any]) -> li
     now = history[-1]
     reasons = [*_limits(history, wishes), *_signs(history, wishes)]
     if now.get("gold_lacks"):
-        text = f"No gold item is {now['gold_lacks']!r}, so the accuracy on gold doesn't tell how often what is none of "
-        reasons.append(Reason("gold", False, text + "the classes is taken for one of them."))
+        reasons.append(Reason("gold", False, gold_lacks(now["gold_lacks"])))
     if now["left"] == 0:
         reasons.insert(0, Reason("pool", True, "Every item of the pool has been asked."))
     return reasons
