@@ -10,7 +10,8 @@
     ├── ServiceError            AWS or a labeling service refuses, or can't be reached
     └── MissingExtraError       a feature needs a package that isn't installed
 
-One sentence each: the thing, the reason, the fix. A programmer's mistake raises Python's own errors.
+One sentence each: the thing, the reason, the fix. An argument of a wrong type is an
+InputError, too (gandt/arguments.py); a missing or unknown one, as any other mistake in a program, Python's own error.
 """
 
 from collections.abc import Iterator
