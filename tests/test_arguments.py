@@ -465,3 +465,21 @@ def test_iterators_are_not_used_up() -> None:
     assert checked(takes)(iter(["a", "b"])) == ["a", "b"]
     with pytest.raises(InputError, match="lines must be an iterable of str, not str"):
         checked(takes)("ab")
+
+
+def test_the_long_ones_and_classes_are_checked_too() -> None:
+    from gandt.demo import run_demo
+    from gandt.deploy import Stack
+    from gandt.folders import Folders
+    from gandt.processing import Work, work
+
+    for call, sentence in (
+        (lambda: run_demo(7), "run_demo: out must be str, not int"),
+        (lambda: run_demo("out", labels="cat"), "run_demo: labels must be a sequence of str, not str"),
+        (lambda: work(Work("a", "b"), 1), "work: member must be Member, not int"),
+        (lambda: Folders(None), "Folders: base must be str, not None"),
+        (lambda: Stack(poll="3"), "Stack: poll must be float, not str"),
+    ):
+        with pytest.raises(InputError) as error:
+            call()
+        assert str(error.value) == sentence
