@@ -112,8 +112,7 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Callable[[], di
         return str(folder / f"new-{next(numbers)}{suffix}")
 
     (folder / "images").mkdir()
-    for number in range(3):
-        Image.new("RGB", (8, 8), (80 * number, 0, 0)).save(folder / "images" / f"{number}.png")
+    Image.new("RGB", (8, 8), (80, 0, 0)).save(folder / "images" / "0.png")
     store, kind = make_store(folder / "store", kinds=2, each=8)
     items = list(kind)
     seeds = {"0": items[0:4:2], "1": items[1:4:2]}
@@ -192,6 +191,7 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Callable[[], di
         "create": lambda: {"request": {}, "sagemaker": aws["sagemaker"]},
         "describe": lambda: {"name": "job", "sagemaker": aws["sagemaker"]},
         "list_jobs": lambda: {"sagemaker": aws["sagemaker"]},
+        "portal": lambda: {"workteam": "friends", "sagemaker": aws["sagemaker"]},
         "stop": lambda: {"name": "job", "sagemaker": aws["sagemaker"]},
         "wait": lambda: {"name": "job", "connect": lambda: aws["sagemaker"], "sleep": lambda seconds: None},
         "build_request": lambda: request,
