@@ -314,6 +314,7 @@ NEVER_GOOD += (
     "upload_images",
     "task_file",
     "signed",
+    "portal",
 )
 
 
