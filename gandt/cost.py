@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from gandt import storage
+from gandt.arguments import checked
 from gandt.consensus.calibration import DEPENDENCE, discount
 from gandt.errors import InputError
 
@@ -57,6 +58,7 @@ OWN_SERVICE = Prices(per_object=((0, 0.0),), per_task=0.0)
 _LEAST = 2  # answers under which no label is confident
 
 
+@checked
 def read_prices(uri: str, *, s3: Any = None) -> Prices:
     """Read a price list: a JSON object with any of the fields of :class:`Prices`.
 
@@ -118,6 +120,7 @@ class Plan:
         return asdict(self)
 
 
+@checked
 def plan(
     items: int,
     *,
@@ -210,6 +213,7 @@ def plan(
     )
 
 
+@checked
 def read_plan(uri: str, *, s3: Any = None) -> Plan:
     """Read a plan that ``gandt plan --json`` printed into a file.
 
@@ -268,6 +272,7 @@ def _confidence(votes: Any, given: Any, step: float) -> Any:
     return discount(scores / scores.sum(axis=1, keepdims=True), given, DEPENDENCE).max(axis=1)
 
 
+@checked
 def actual(
     labels: pd.DataFrame,
     answers: pd.DataFrame,

@@ -12,7 +12,8 @@
 
 A :class:`GandtWarning` says what was guessed, dropped or left out where the work went on.
 
-One sentence each: the thing, the reason, the fix. A programmer's mistake raises Python's own errors.
+One sentence each: the thing, the reason, the fix. An argument of a wrong type is an
+InputError, too (gandt/arguments.py); a missing or unknown one, as any other mistake in a program, Python's own error.
 """
 
 from collections.abc import Iterator

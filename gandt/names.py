@@ -5,7 +5,6 @@ A file system, a spreadsheet and a person write one name in several Unicode form
 
 import json
 import math
-import unicodedata
 import warnings
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gandt.categories import tidy
 from gandt.errors import GandtWarning, InputError
 
 
@@ -31,15 +31,6 @@ def as_text(value: Any) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
-def clean(text: str) -> str:
-    """Return a label as gandt compares it: without blanks around it, in Unicode's composed form (NFC).
-
-    https://unicode.org/reports/tr15/
-    """
-    trimmed = text.strip()
-    return trimmed if trimmed.isascii() else unicodedata.normalize("NFC", trimmed)
-
-
 def spelled_as(names: Iterable[str], known: Iterable[str]) -> list[str]:
     """Return each name as ``known`` spells it; one that is none of these stays as it is.
 
@@ -55,8 +46,8 @@ def spelled_as(names: Iterable[str], known: Iterable[str]) -> list[str]:
         return names
     forms: dict[str, str] = {}
     for name in sorted(exact):
-        forms.setdefault(clean(name), name)
-    return [name if name in exact else forms.get(clean(name), name) for name in names]
+        forms.setdefault(tidy(name), name)
+    return [name if name in exact else forms.get(tidy(name), name) for name in names]
 
 
 def matched(names: Sequence[str], known: Collection[str], *, what: str, among: str, some: bool = True) -> list[str]:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
 from gandt.text import on_screen
@@ -10,6 +10,7 @@ from gandt.text import on_screen
 Thing = TypeVar("Thing")
 
 _QUIET_SECONDS = 2.0
+_EVERY, _STILL = 10.0, 600.0  # seconds between lines of a Ticker that changed, and of one that didn't
 
 
 class Meter:
@@ -58,6 +59,42 @@ class Meter:
             file=sys.stderr,
             flush=True,
         )
+
+
+class Ticker:
+    """Say on stderr how something stands that others move, such as a labeling job, each time it is looked at.
+
+    On a terminal one line is redrawn. Elsewhere a line is printed at once, then where it has changed and ten seconds
+    have passed, and every ten minutes where it hasn't, so that a log shows that somebody still waits.
+
+    Parameters
+    ----------
+    clock : callable
+        Seconds, of any origin.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._terminal = clock, sys.stderr.isatty()
+        self._last: tuple[float, str] | None = None
+
+    def show(self, text: str, *, final: bool = False) -> None:
+        """Take how it stands now; what is ``final`` is said at once."""
+        now = self._clock()
+        if self._terminal:
+            print(f"\r\033[K{on_screen(text, sys.stderr)}", end="", file=sys.stderr, flush=True)
+            self._last = now, text
+            return
+        since = now - self._last[0] if self._last else float("inf")
+        same = self._last is not None and text == self._last[1]
+        if (not same and (final or since >= _EVERY)) or since >= _STILL:
+            print(on_screen(text, sys.stderr), file=sys.stderr, flush=True)
+            self._last = now, text
+
+    def end(self) -> None:
+        """Leave the terminal's line as it is; what comes next begins a new one."""
+        if self._terminal and self._last:
+            print(file=sys.stderr)
+        self._last = None if self._terminal else self._last
 
 
 def track(things: Iterable[Thing], what: str, total: int | None = None) -> Iterator[Thing]:

@@ -1,13 +1,14 @@
 """Consensus and classifier that teach each other, on handwritten digits and on made-up clusters."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from gandt.consensus import consolidate, consolidate_with_vectors
+from gandt.consensus import consolidate, consolidate_sets, consolidate_with_vectors
 from gandt.consensus.classifier import out_of_sample
 from gandt.errors import InputError
 
@@ -186,3 +187,18 @@ def test_what_makes_no_sense_is_refused() -> None:
     ):
         with pytest.raises(InputError, match=words):
             consolidate_with_vectors(answers, items, vectors, **options)
+
+
+@pytest.mark.parametrize("value", ["70%", "0,7", "", None, "much", float("nan")])
+@pytest.mark.parametrize("several", [False, True])
+def test_a_probability_that_is_no_number_is_refused_by_item_and_column(value: Any, several: bool) -> None:
+    answers = pd.DataFrame(
+        {"item": ["a", "a", "b", "b"], "worker": ["v", "w"] * 2, "label": ["cat", "cat", "dog", "cat"]}
+    )
+    told = pd.DataFrame({"item": ["a", "b"], "cat": ["0.9", value], "dog": ["0.1", "0.3"]})
+    function = consolidate_sets if several else consolidate
+    with pytest.raises(InputError) as error:
+        function(answers, classifier=told)
+    assert "for the item 'b' in the column 'cat'; a probability is a number from 0 to 1" in str(error.value)
+    good = function(answers, classifier=told.assign(cat=["0.9", "0.7"]))
+    assert good.labels["label"].notna().all(), "numbers written as text are numbers"

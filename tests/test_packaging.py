@@ -147,7 +147,9 @@ def test_rooms_only_look_down() -> None:
     floors = [
         ["text"],
         ["errors", "resources", "progress"],
-        ["aws", "categories", "names", "walk"],
+        ["arguments"],
+        ["aws", "categories", "walk"],
+        ["names"],
         ["storage"],
         ["tables"],
         ["images", "templates"],

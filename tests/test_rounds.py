@@ -15,10 +15,11 @@ import pytest
 from gandt import tables
 from gandt.embedding import EmbeddingStore
 from gandt.errors import InputError
-from gandt.rounds.ask import SimulatedAsker, Waiting, asker
+from gandt.rounds.ask import JobAsker, SimulatedAsker, Waiting
 from gandt.rounds.config import Config, parse_config
 from gandt.rounds.given import store_vectors
-from gandt.rounds.loop import Run, alone, run
+from gandt.rounds.lock import alone
+from gandt.rounds.loop import Run, run
 
 CLASSES = ("bird", "cat", "dog")
 
@@ -153,7 +154,7 @@ def test_killed_at_any_file_the_same_command_goes_on_and_asks_nothing_twice(
         with pytest.raises(KeyboardInterrupt):
             run(wanted)
     asked: list[int] = []
-    crowd = asker(wanted)
+    crowd = SimulatedAsker.read(wanted, [])
 
     class Counting:
         def ask(self, number: int, questions: pd.DataFrame, folder: Path) -> pd.DataFrame:
@@ -248,6 +249,8 @@ def test_a_changed_pool_is_noticed_and_taken_when_wanted(pool: Path, tmp_path: P
     with Writer(str(mine / "store"), store.description) as writer:
         writer.write([Record("/item new", "abc", 0, 0, EMBEDDED, "", 0, "1")], vector)
     before = files(tmp_path / "run")
+    truth = tables.read_table(str(mine / "truth.csv"))
+    tables.write_table(pd.concat([truth, truth.head(1).assign(item="/item new")]), str(mine / "truth.csv"))
     wanted = config(mine, tmp_path / "run", stop="rounds: 2")
     with pytest.raises(InputError, match=r"isn't what it was in session 1 .*: 1 items are new or changed, 0 are gone"):
         run(wanted)
@@ -269,10 +272,14 @@ def test_what_a_run_refuses(pool: Path, tmp_path: Path) -> None:
 
     refused(f"{pool}/seeds.csv", str(few), "run.yaml line 5: seeds have no example of the class 'dog'; add one")
     refused(
-        "[bird, cat, dog]", "[bird, cat, fish]", "line 8: ask.truth has the label 'dog', which is none of the classes"
+        "[bird, cat, dog]", "[bird, cat, fish]", "line 5: seeds has the label 'dog', which is none of bird, cat, fish"
     )
     refused(f"{pool}/gold.csv", f"{pool}/seeds.csv", "line 6: gold holds /item 000, which is a seed, too")
-    refused(f"{pool}/truth.csv", str(few), "the truth that the simulated crowd knows lacks /item")
+    refused(
+        f"{pool}/truth.csv",
+        str(few),
+        "line 8: ask.truth lacks 174 of the 174 items that may be asked",
+    )
     tables.write_table(pd.DataFrame({"item": ["/nowhere"], "label": ["cat"]}), str(few))
     refused(f"{pool}/gold.csv", str(few), "few.csv labels '/nowhere', which is none of the 240 items of")
     tables.write_table(pd.DataFrame({"item": ["/item 200"] * 2, "label": ["cat", "dog"]}), str(few))
@@ -280,7 +287,7 @@ def test_what_a_run_refuses(pool: Path, tmp_path: Path) -> None:
     with alone(str(tmp_path / "run")), pytest.raises(InputError, match="another gandt run works in"):
         run(parse_config(good))
     run(parse_config(good.replace("rounds: 2", "rounds: 1")))
-    with pytest.raises(InputError, match="classes were bird, cat, dog when this run began"):
+    with pytest.raises(InputError, match="classes changes the labels, which were bird, cat, dog when this run began"):
         run(parse_config(good.replace("[bird, cat, dog]", "[dog, cat, bird]")))
 
 
@@ -329,3 +336,128 @@ def test_what_an_answer_costs_comes_from_the_price_list(pool: Path, tmp_path: Pa
     assert [reason.sentence for reason in result.reasons if reason.stop] == [
         f"{result.rounds[-1]['spent']:,.2f} of 1 EUR are spent, so the budget is at its end."
     ]
+
+
+# ---------------------------------------------------------------------- before the first round
+
+
+def refused(text: str) -> str:
+    """Run a configuration that can't be; return why, once nothing was asked."""
+    wanted = parse_config(text, "run.yaml")
+    with pytest.raises(InputError) as error:
+        run(wanted)
+    assert not list(Path(wanted[""]["run"]).glob("round-*")), "no round was begun"
+    return str(error.value)
+
+
+def test_a_truth_that_lacks_items_is_refused_before_anything_is_asked(pool: Path, tmp_path: Path) -> None:
+    """As it was, round 0 was paid and round 1 failed."""
+    truth = tables.read_table(str(pool / "truth.csv"))
+    good = config(pool, tmp_path / "run").text
+    mine = str(tmp_path / "truth.csv")
+    text = good.replace(f"truth: {pool}/truth.csv", f"truth: {mine}")
+
+    tables.write_table(truth.drop(index=[20, 30]), mine)
+    assert "line 8: ask.truth lacks 2 of the 174 items that may be asked, such as '/item 020'; add them" in refused(
+        text
+    )
+    tables.write_table(truth.assign(label=truth["label"].where(truth["item"] != "/item 040")), mine)
+    assert "lacks 1 of the 174 items that may be asked, such as '/item 040'; add it" in refused(text)
+    tables.write_table(pd.concat([truth, truth.head(20).tail(1).assign(label="dog")]), mine)
+    assert "ask.truth says two different things of the item '/item 019'; keep one row" in refused(text)
+    tables.write_table(truth.assign(label=truth["label"].replace("dog", "wolf")), mine)
+    said = refused(text)
+    assert "ask.truth has 80 labels outside the run's labels, such as 'wolf' of '/item 002'" in said
+    assert "or name the label for what is none of them as ask.other" in said
+    tables.write_table(truth.head(180).tail(174), mine)
+    assert run(parse_config(text)).rounds, "neither seeds nor gold are asked, so they needn't be in it"
+    mixed = text.replace("workers: 2", "workers: 2, gold_rate: 0.1").replace(
+        f"run: {tmp_path}/run", f"run: {tmp_path}/2"
+    )
+    assert "lacks 60 of the 234 items that may be asked, such as '/item 180'" in refused(mixed)
+
+
+def test_a_target_that_this_gold_cannot_show_is_refused(pool: Path, tmp_path: Path) -> None:
+    text = config(pool, tmp_path / "run", stop="accuracy: 0.95").text
+    assert "run.yaml line 9: stop.accuracy of 95.0% can't be shown by 60 gold items" in refused(text)
+
+
+def test_a_run_that_never_reaches_its_target_ends_with_the_pool(pool: Path, tmp_path: Path) -> None:
+    few = tables.read_table(str(pool / "truth.csv"))
+    flipped = few.tail(60).assign(label=few.tail(60)["label"].map({"bird": "cat", "cat": "dog", "dog": "bird"}))
+    tables.write_table(flipped, str(tmp_path / "gold.csv"))
+    text = config(pool, tmp_path / "run", stop="accuracy: 0.9", more="learn: {every: 50}").text
+    text = text.replace(f"{pool}/gold.csv", f"{tmp_path}/gold.csv").replace("n: 12", "n: 45")
+    result = run(parse_config(text.replace("workers: 2", "workers: 1, crowd: 2")))
+    assert [reason.name for reason in result.reasons if reason.stop] == ["pool"]
+    assert "below the target of 90.0%" in " ".join(reason.sentence for reason in result.reasons)
+    answers = pd.concat([tables.read_table(str(path)) for path in (tmp_path / "run").glob("round-*/answers.csv")])
+    assert answers.groupby("item")["worker"].nunique().max() <= 2, "a crowd of two gives two answers"
+
+
+@pytest.mark.parametrize(
+    ("rows", "show", "sentence"),
+    [
+        (
+            lambda table: table.drop(index=[9]),
+            "text",
+            "ask.table lacks 1 of the 174 items that may be asked, such as '/it",
+        ),
+        (
+            lambda table: pd.concat([table, table.tail(1).assign(text="other")]),
+            "text",
+            "ask.table says two different things of the item '/item 239'",
+        ),
+        (lambda table: table, "picture", "ask.show 'picture' is no column of"),
+        (
+            lambda table: table.assign(text=table["text"].where(table["item"] != "/item 020")),
+            "text",
+            "ask.show has 1 empty cells in",
+        ),
+        (
+            lambda table: table.assign(text=[__file__, *table["text"].tail(239)]).iloc[::-1],
+            "text",
+            None,
+        ),
+        (
+            lambda table: table.assign(
+                text=[*table["text"].head(239), __file__], item=table["item"].iloc[::-1].tolist()
+            ),
+            "text",
+            None,
+        ),
+        (
+            lambda table: table.assign(text=[*[__file__] * 100, *table["text"].tail(140)]),
+            "text",
+            "ask.show can't show 80 of the 174 items that may be asked: there is no file such as wine 100",
+        ),
+    ],
+)
+def test_what_is_shown_is_looked_at_before_the_first_round(
+    pool: Path, tmp_path: Path, rows: Any, show: str, sentence: str | None
+) -> None:
+    items = tables.read_table(str(pool / "truth.csv"))["item"]
+    table = pd.DataFrame({"item": items, "text": [f"wine {number}" for number in range(240)]})
+    tables.write_table(rows(table), str(tmp_path / "table.csv"))
+    ask = f"with: job, output: s3://bucket/jobs, template: text, table: {tmp_path}/table.csv, show: {show}"
+    text = config(pool, tmp_path / "run", ask=ask).text
+    if sentence is not None:
+        assert sentence in refused(text)
+        return
+    seeds_alone = [f"/item {number:03}" for number in range(6, 180)]
+    assert JobAsker(parse_config(text), seeds_alone).files is False, "texts, as only a seed's row names a file"
+
+
+def test_files_that_are_gone_are_named_before_the_first_round(pool: Path, tmp_path: Path) -> None:
+    text = config(pool, tmp_path / "run", ask="with: job, output: s3://bucket/jobs").text
+    assert "ask.with can't show 174 of the 174 items that may be asked: there is no file such as /item 006" in refused(
+        text
+    )
+
+
+def test_options_of_the_usual_classifier_are_checked_too(pool: Path, tmp_path: Path) -> None:
+    text = config(pool, tmp_path / "run").text + "learn: {options: {strength: 3}}\n"
+    with pytest.raises(
+        InputError, match=r"run.yaml line \d+: learn.options can't be used: the classifier logistic has no"
+    ):
+        parse_config(text, "run.yaml")

@@ -6,14 +6,17 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import boto3
 import numpy as np
 import pandas as pd
 import pytest
+from botocore.stub import Stubber
 from PIL import Image
 from service import MEMBERS, running
 
 from gandt import embed, storage, tables
 from gandt.errors import InputError
+from gandt.progress import Ticker
 from gandt.rounds.ask import JobAsker
 from gandt.rounds.config import parse_config
 from gandt.rounds.given import read_vectors, store_vectors
@@ -108,13 +111,22 @@ ask:
 """
 
 
-def test_the_wine_table_is_labelled_by_jobs_row_by_row(live: Any, wine: Path, tmp_path: Path) -> None:
+def test_the_wine_table_is_labelled_by_jobs_row_by_row(
+    live: Any, wine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     table = tables.read_table(str(wine / "wine.csv"))
     more = f"workers: 1\n  template: table-row\n  table: {wine}/wine.csv\n  per_page: 6\n  gold_rate: 0.1"
     text = settings(live, wine, tmp_path / "wine-run", more) + f"store: {wine}/store\ngold: {wine}/gold.csv\n"
     text += "stop: {rounds: 2}\n"
     with People(live, dict(zip(table["item"], table["label"], strict=True))) as people:
-        result = run(parse_config(text, "wine.yaml"), s3=live.s3)
+        said: list[str] = []
+        result = run(parse_config(text, "wine.yaml"), said=said.append, s3=live.s3)
+    assert said[0] == (
+        "labeling job wine-run-round-000: 14 items on 3 pages, 1 answer a page; people answer at "
+        f"{live.address}, and their owner sees how it goes at {live.address}/owner"
+    )
+    told = capsys.readouterr().err.splitlines()
+    assert "wine-run-round-000: Completed [##############################] 100% (3 of 3), 3 answers" in told
     assert (result.rounds[-1]["answers"], result.rounds[-1]["gold_answers"]) == (24, 4)
     assert result.rounds[-1]["accuracy"] > 0.85, "24 of 178 rows say what the other 154 are"
     first = json.loads(people.seen[0]["line"]["source"])[0]
@@ -139,10 +151,10 @@ def test_pictures_are_uploaded_and_shown_and_texts_too(live: Any, tmp_path: Path
     store = embed(str(tmp_path / "images"), str(tmp_path / "store"))
     items = store.items["item"].tolist()
     config = parse_config(settings(live, tmp_path, tmp_path / "pictures", "workers: 1") + f"store: {tmp_path}/store\n")
-    address = JobAsker(config, s3=live.s3)._shown(items)[0]
+    address = JobAsker(config, items, s3=live.s3)._shown(items)[0]
     questions = pd.DataFrame({"item": items, "ask": "first answer", "answers": 0})
     with People(live, dict.fromkeys(address.values(), "barolo")):
-        answers = JobAsker(config, s3=live.s3).ask(0, questions, tmp_path)
+        answers = JobAsker(config, items, s3=live.s3).ask(0, questions, tmp_path)
     assert sorted(answers["item"]) == sorted(items)
     assert set(answers["label"]) == {"barolo"}
 
@@ -152,7 +164,66 @@ def test_pictures_are_uploaded_and_shown_and_texts_too(live: Any, tmp_path: Path
     config = parse_config(settings(live, tmp_path, tmp_path / "texts", more) + f"store: {tmp_path}/store\n", "t.yaml")
     questions = pd.DataFrame({"item": ["a", "b"], "ask": "first answer", "answers": 0})
     with People(live, {"red and dry": "barolo", "white and sweet": "barbera"}):
-        answers = JobAsker(config, s3=live.s3).ask(0, questions, tmp_path)
+        answers = JobAsker(config, ["a", "b"], s3=live.s3).ask(0, questions, tmp_path)
     assert dict(zip(answers["item"], answers["label"], strict=True)) == {"a": "barolo", "b": "barbera"}
-    with pytest.raises(InputError, match=r"t.yaml line \d+: ask.table lacks the item 'c'"):
-        JobAsker(config, s3=live.s3)._shown(["c"])
+    with pytest.raises(InputError, match=r"t.yaml line \d+: ask.table lacks 1 of the 3 items .* as .c."):
+        JobAsker(config, ["a", "b", "c"], s3=live.s3)
+
+
+def test_people_may_say_that_it_is_none_of_the_classes(live: Any, wine: Path, tmp_path: Path) -> None:
+    more = f"workers: 1\n  template: table-row\n  table: {wine}/wine.csv\n  other: Something else"
+    config = parse_config(settings(live, wine, tmp_path / "open", more) + f"store: {wine}/store\n")
+    items = ["wine 000", "wine 001"]
+    questions = pd.DataFrame({"item": items, "ask": "first answer", "answers": 0})
+    with People(live, dict.fromkeys(items, "Something else")) as people:
+        answers = JobAsker(config, items, s3=live.s3).ask(0, questions, tmp_path)
+    assert answers["label"].tolist() == ["Something else"] * 2
+    assert 'data-other data-label="Something else"' in people.seen[0]["page"], "the page offers it"
+
+
+def test_where_people_answer_is_said_or_why_nobody_knows(wine: Path, tmp_path: Path) -> None:
+    text = f"store: {wine}/store\nrun: {tmp_path}/run\nclasses: [a, b]\n"
+    text += f"ask: {{with: job, output: s3://bucket/jobs, template: table-row, table: {wine}/wine.csv}}\n"
+    asks = JobAsker(parse_config(text), [])
+    team = "arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/friends"
+    client = boto3.client(
+        "sagemaker", region_name="us-east-1", aws_access_key_id="testing", aws_secret_access_key="testing"
+    )
+    with Stubber(client) as stub:
+        described = {"WorkteamName": "friends", "MemberDefinitions": MEMBERS, "WorkteamArn": team, "Description": "us"}
+        stub.add_response(
+            "describe_workteam",
+            {"Workteam": {**described, "SubDomain": "abc.labeling.us-east-1.sagemaker.aws"}},
+            {"WorkteamName": "friends"},
+        )
+        assert asks._where(team, client) == "https://abc.labeling.us-east-1.sagemaker.aws"
+        stub.add_client_error("describe_workteam", "AccessDeniedException", "no right to describe it")
+        assert asks._where(team, client).startswith("their worker portal (can't look at the workteam arn:aws:")
+
+
+def test_a_ticker_says_what_changed_and_now_and_then_that_it_still_waits(capsys: pytest.CaptureFixture[str]) -> None:
+    looks = (
+        (0, "0 of 3", False),
+        (2, "1 of 3", False),  # too soon after the last line
+        (9, "1 of 3", False),
+        (11, "1 of 3", False),
+        (30, "1 of 3", False),  # said already
+        (610, "1 of 3", False),
+        (611, "1 of 3", False),  # ten minutes are over
+        (612, "3 of 3", True),  # the end waits for nothing
+        (613, "3 of 3", True),
+    )
+    ticker = Ticker(clock=iter([moment for moment, _, _ in looks]).__next__)
+    for _, text, final in looks:
+        ticker.show(text, final=final)
+    assert capsys.readouterr().err.splitlines() == ["0 of 3", "1 of 3", "1 of 3", "3 of 3"]
+
+
+def test_on_a_terminal_one_line_is_redrawn(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    ticker = Ticker(clock=lambda: 0.0)
+    ticker.show("0 of 3")
+    ticker.show("3 of 3", final=True)
+    ticker.end()
+    ticker.end()
+    assert capsys.readouterr().err == "\r\033[K0 of 3\r\033[K3 of 3\n"

@@ -7,7 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gandt.rounds.stop import EFFICIENT, RANDOM, WASTE, contradictions, halting_bar, judge, next_gain, stalled
+from gandt.report.measure import Share
+from gandt.rounds.stop import (
+    EFFICIENT,
+    RANDOM,
+    WASTE,
+    contradictions,
+    gold_needed,
+    halting_bar,
+    judge,
+    next_gain,
+    stalled,
+    target_problem,
+)
 
 
 def test_contradictions_are_the_share_of_changed_predictions() -> None:
@@ -85,7 +97,11 @@ def said(history: list[dict[str, Any]], **wishes: Any) -> dict[str, tuple[bool, 
 def test_every_reason_is_a_sentence() -> None:
     assert judge([], {"accuracy": 0.9}) == []
     reached = said(rounds([0.7, 0.91]), accuracy=0.9)["target"]
-    assert reached == (True, "The classifier's accuracy on gold is 91.0% (86.0% to 96.0%) and the target was 90.0%.")
+    assert reached == (
+        False,
+        "The classifier's accuracy on gold is 91.0% (95 % interval 86.0% to 96.0%): the target of 90.0% isn't shown "
+        "yet, as the interval begins below it; with so many right, about 3,458 gold items would show it.",
+    )
     assert said(rounds([0.7]), accuracy=0.9)["target"][0] is False
     assert said(rounds([0.7, 0.8]), budget=100)["budget"] == (
         True,
@@ -116,3 +132,56 @@ def test_the_gain_is_held_against_its_price() -> None:
     assert dear[0] is True
     assert "would cost 10.00 USD and put about" in cheap[1]
     assert cheap[1].endswith("no more than the 1.00 one is worth.")
+
+
+def measured(right: int, gold: int) -> list[dict[str, Any]]:
+    share = Share.of(right, gold)
+    return rounds([float(share.share or 0)], accuracy_low=share.low, accuracy_high=share.high)
+
+
+def test_a_lucky_estimate_does_not_reach_the_target() -> None:
+    """The field's case: 57 of 60 gold items right after six labels, with a target of 95 %."""
+    assert said(measured(57, 60), accuracy=0.95)["target"] == (
+        False,
+        "The classifier's accuracy on gold is 95.0% (95 % interval 86.3% to 98.3%): the target of 95.0% isn't shown "
+        "yet, as the interval begins below it.",
+    )
+    assert said(measured(58, 60), accuracy=0.95)["target"][1].endswith(
+        "begins below it; with so many right, about 657 gold items would show it."
+    )
+    assert said(measured(197, 200), accuracy=0.95)["target"] == (
+        True,
+        "The classifier's accuracy on gold is 98.5% (95 % interval 95.7% to 99.5%), and the whole interval reaches the "
+        "target of 95.0%.",
+    )
+    assert said(measured(50, 60), accuracy=0.95)["target"][1].endswith("to 90.7%), below the target of 95.0%.")
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 400), st.floats(0, 1), st.floats(0.01, 0.99))
+def test_the_target_is_reached_where_the_interval_is_and_never_before(gold: int, share: float, target: float) -> None:
+    right = round(share * gold)
+    low = Share.of(right, gold).low
+    assert low is not None
+    stop, sentence = said(measured(right, gold), accuracy=target)["target"]
+    assert stop is (low >= target)
+    for figure in (f"{right / gold:.1%}", f"{low:.1%}", f"{target:.1%}"):
+        assert figure in sentence
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 300), st.floats(0.01, 0.99))
+def test_so_much_gold_is_needed_and_no_less(gold: int, target: float) -> None:
+    enough = gold >= (gold_needed(target) or 0)
+    low = Share.of(gold, gold).low or 0
+    assert enough is (low >= target - 1e-6) or abs(low - target) < 1e-6
+    assert (target_problem(target, gold) is None) is enough
+    assert target_problem(None, gold) is None
+
+
+def test_a_target_that_the_gold_cannot_show_is_said() -> None:
+    assert target_problem(0.95, 60) == (
+        "of 95.0% can't be shown by 60 gold items, even if all are right; give 73 or more, or a target of 93.9% or less"
+    )
+    assert gold_needed(0.9, 0.9) is None
+    assert gold_needed(0.9, 0.8) is None

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gandt.categories import tidy
 from gandt.errors import GandtWarning, InputError
-from gandt.names import clean, item_labels, matched, spelled_as
+from gandt.names import item_labels, matched, spelled_as
 from gandt.tables import ANSWERS, CANDIDATES, GOLD, ITEMS, LABELS, WORKERS, Schema, read_table, write_table
 
 FORMS = ("csv", "tsv", "parquet", "jsonl")
@@ -63,7 +64,7 @@ def test_a_table_reads_back_the_same_from_every_form(table: pd.DataFrame, tmp_pa
     for other in read[1:]:
         pd.testing.assert_frame_equal(read[0], other, check_exact=True)
     for name in ("label", "own"):  # and it is what was written, by the stated rule
-        wanted = [clean(text) if isinstance(text, str) and clean(text) else None for text in table[name]]
+        wanted = [tidy(text) if isinstance(text, str) and tidy(text) else None for text in table[name]]
         assert [text if isinstance(text, str) else None for text in read[0][name]] == wanted
     np.testing.assert_array_equal(read[0]["confidence"], table["confidence"])
     np.testing.assert_array_equal(read[0]["seconds"], table["seconds"])
@@ -223,7 +224,7 @@ def test_no_cell_is_run_by_a_spreadsheet(tmp_path: Path) -> None:
         assert cell[0] not in "=+-@\t\r"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GandtWarning)
-        assert read_table(str(tmp_path / "t.csv"), GOLD)["label"].tolist() == [clean(text) for text in hostile]
+        assert read_table(str(tmp_path / "t.csv"), GOLD)["label"].tolist() == [tidy(text) for text in hostile]
     numbers = pd.DataFrame({"item": ["a", "b"], "label": ["-1", "+2.5e3"]})  # of which nothing is run
     write_table(numbers, str(tmp_path / "n.csv"))
     assert pd.read_csv(tmp_path / "n.csv", dtype=str)["label"].tolist() == ["-1", "+2.5e3"]

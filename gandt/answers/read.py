@@ -13,6 +13,7 @@ from gandt import storage, templates
 from gandt.answers.content import answer_field as choose_field
 from gandt.answers.content import answer_labels, chosen, item_of, tile_labels, worker_comments
 from gandt.answers.files import Answer, Job, Reader, line_page, natural
+from gandt.arguments import checked
 from gandt.errors import InputError
 from gandt.manifest.lines import line_names
 from gandt.templates import Header
@@ -44,6 +45,7 @@ class JobOutput:
     comments: pd.DataFrame
 
 
+@checked
 def read_answers(output: str, *, s3: Any = None, **options: Any) -> pd.DataFrame:
     """Read every worker's answer from a labeling job's output.
 
@@ -75,6 +77,7 @@ def read_answers(output: str, *, s3: Any = None, **options: Any) -> pd.DataFrame
     return read_output(output, s3=s3, **options).answers
 
 
+@checked
 def read_output(
     output: str,
     *,

@@ -5,11 +5,13 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
+from gandt.arguments import checked, require_columns
 from gandt.embedding import EmbeddingStore
 
 CARRIED = "carried"
 
 
+@checked
 def representatives(store: EmbeddingStore, groups: pd.DataFrame | None = None) -> pd.Series:
     """Return for each embedded item the one that is asked in its stead (mostly itself), as a Series by item.
 
@@ -19,17 +21,24 @@ def representatives(store: EmbeddingStore, groups: pd.DataFrame | None = None) -
         Items with the same bytes share a vector here; the first by name stands for them.
     groups : DataFrame, optional
         group, item, kind, as :func:`gandt.candidates.find_duplicates` returns them: near duplicates, too.
+
+    Raises
+    ------
+    InputError
+        When ``groups`` lacks a column.
     """
     items = store.items[store.items["status"] == "embedded"].sort_values("item")
     first = items.groupby("row")["item"].transform("first")
     found = pd.Series(first.to_numpy(object), index=items["item"].to_numpy(object))
     if groups is not None and len(groups):
+        require_columns(groups, "duplicates", "group", "item", "kind")
         heads = groups[groups["kind"] == "representative"].set_index("group")["item"]
         by_item = pd.Series(groups["group"].map(heads).to_numpy(object), index=groups["item"].to_numpy(object))
         found = found.map(by_item).fillna(found)
     return found
 
 
+@checked
 def carry_labels(labels: pd.DataFrame, stands_for: pd.Series, *, only: Collection[str] | None = None) -> pd.DataFrame:
     """Return the labels and, for each duplicate without one, a row with its representative's.
 

@@ -11,6 +11,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from gandt import storage
+from gandt.arguments import checked
 from gandt.candidates.devices import CPU, Array, Device, choose
 from gandt.candidates.rules import centred, pool_mean
 from gandt.embedding import EmbeddingStore
@@ -22,6 +23,7 @@ from gandt.text import escaped
 _BLOCK = 2048
 
 
+@checked
 def find_duplicates(store: EmbeddingStore, *, threshold: float | None = 0.9, device: str = "auto") -> pd.DataFrame:
     """Return groups of items that show the same.
 

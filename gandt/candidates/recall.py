@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 from scipy import stats
 
+from gandt.arguments import checked, require_columns
 from gandt.errors import InputError
 
 
@@ -34,6 +35,7 @@ class Recall:
     explored_wanted: int
 
 
+@checked
 def estimate_recall(
     candidates: pd.DataFrame, labels: Mapping[str, str], wanted: Collection[str], *, confidence: float = 0.95
 ) -> Recall:
@@ -61,8 +63,9 @@ def estimate_recall(
     Raises
     ------
     InputError
-        When no explored item is labelled though some were discarded, or none of the kept.
+        When no explored item is labelled though some were discarded, or none of the kept; or a column is missing.
     """
+    require_columns(candidates, "candidates", "item", "decision")
     decision = candidates["decision"]
     found = candidates["item"].map(dict(labels))
     is_wanted, labelled = found.isin(list(wanted)), found.notna()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gandt.arguments import checked, require_columns
 from gandt.errors import InputError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -19,6 +20,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 ANOTHER, FIRST = "another answer", "first answer"
 
 
+@checked
 def rank_answers(
     answers: pd.DataFrame,
     probabilities: pd.DataFrame,
@@ -59,9 +61,7 @@ def rank_answers(
         ("workers", workers, ("worker", "reliability")),
         ("probabilities", probabilities, ("item",)),
     ):
-        for column in columns:
-            if column not in table.columns:
-                raise InputError(f"the table of {name} lacks the column {column}; it has {', '.join(table.columns)}")
+        require_columns(table, name, *columns)
     classes = [str(name) for name in probabilities.columns if name != "item"]
     if len(classes) < 2:
         raise InputError("ranking needs a classifier's probabilities of two classes; give a column for each")

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from gandt import storage, tables, walk
+from gandt.arguments import checked
 from gandt.embedding import EmbeddingStore, embed, models
 from gandt.embedding.store import SET_ASIDE
 from gandt.errors import InputError
@@ -17,6 +18,7 @@ from gandt.images import list_images
 from gandt.manifest.lines import line_names
 
 
+@checked
 def read_seeds(
     sources: Sequence[str], store: EmbeddingStore, *, s3: Any = None, left_out: storage.LeftOut | None = None
 ) -> dict[str, list[str]]:
@@ -61,6 +63,7 @@ def read_seeds(
     return dict(sorted(seeds.items()))
 
 
+@checked
 def with_seeds(store: EmbeddingStore, seeds: Mapping[str, Sequence[str]], *, s3: Any = None) -> EmbeddingStore:
     """Return the store with the vectors of those seeds added that it lacks, in memory; its files stay as they are.
 

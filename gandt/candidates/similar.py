@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from gandt.arguments import checked
 from gandt.candidates import classifier, devices, shards, spread, trimmed  # noqa: F401  (two register their rules)
 from gandt.candidates.devices import Array
 from gandt.candidates.rules import RULES, STAGES, Scores, deviation, exact_sum, mean_of, moments, score
@@ -44,6 +45,7 @@ class _Decision:
     thresholds: dict[str, float]
 
 
+@checked
 def filter_by_similarity(
     store: EmbeddingStore,
     seeds: Mapping[str, Sequence[str]],

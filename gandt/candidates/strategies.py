@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gandt.arguments import checked
 from gandt.candidates.points import kmeans, squared_distances
 from gandt.candidates.uncertainty import UNCERTAINTIES, Array, consensus, least_confidence
 from gandt.errors import InputError
@@ -49,6 +50,7 @@ DIVERSITIES: dict[str, Diversity] = {}
 OTHERS: dict[str, Strategy] = {}
 
 
+@checked
 def strategy(name: str) -> Strategy:
     """Return the strategy of a name such as ``default``, ``random``, ``margin`` or ``entropy+k-center``.
 
@@ -71,6 +73,7 @@ def strategy(name: str) -> Strategy:
     )
 
 
+@checked
 def choose(
     how: str | Strategy,
     probabilities: Array | None,
@@ -110,10 +113,15 @@ def choose(
     if not 1 <= n <= len(embeddings):
         some = f"{len(embeddings):,} unlabelled item{'s'[: len(embeddings) != 1]}" if len(embeddings) else "no items"
         raise InputError(f"{n:,} items are wanted and the pool has {some}; ask for fewer, or enlarge the pool")
-    if probabilities is not None and np.shape(probabilities)[-2] != len(embeddings):
+    if embeddings.ndim != 2 or (labelled is not None and np.shape(labelled)[1:] != embeddings.shape[1:]):
         raise InputError(
-            f"there are probabilities for {np.shape(probabilities)[-2]:,} items and vectors for {len(embeddings):,}; "
-            "give both for the same items"
+            f"vectors must be one row per item, all of one length; they have the shapes {embeddings.shape}"
+            + (f" and, of the labelled, {np.shape(labelled)}" if labelled is not None else "")
+        )
+    if probabilities is not None and (probabilities.ndim not in (2, 3) or probabilities.shape[-2] != len(embeddings)):
+        some = f"{probabilities.shape[-2]:,} items" if probabilities.ndim > 1 else f"the shape {probabilities.shape}"
+        raise InputError(
+            f"there are probabilities for {some} and vectors for {len(embeddings):,}; give both for the same items"
         )
     function = strategy(how) if isinstance(how, str) else how
     extra: dict[str, Any] = {"labelled": labelled} if labelled is not None and _takes_labelled(function) else {}

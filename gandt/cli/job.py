@@ -1,13 +1,10 @@
 """``gandt job``: labeling jobs at SageMaker, or at a ``gandt serve`` with --endpoint."""
 
-import sys
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gandt.cli import Json, group, note, show_json, show_table
-from gandt.text import on_screen
 
 if TYPE_CHECKING:
     from gandt.jobs import JobStatus
@@ -312,25 +309,20 @@ def _wait(
     json_: bool,
 ) -> None:
     from gandt import jobs
+    from gandt.progress import Ticker
 
-    terminal, last, short = sys.stderr.isatty(), (0.0, ""), (0, 0)
+    ticker, short = Ticker(), (0, 0)
 
     def shown(found: "JobStatus") -> None:
-        nonlocal last, short
+        nonlocal short
         stands = (found.workers or 0, found.workers_lacking or 0)
         if found.shortage and stands != short:
             said(f"{found.shortage}; {INVITE}")
         short = stands
-        text, now = f"{found.name}: {found.status} {found.bar() if found.total else ''}", time.monotonic()
-        if terminal:
-            print(f"\r\033[K{on_screen(text, sys.stderr)}", end="", file=sys.stderr, flush=True)
-        elif text != last[1] and (found.ended or now - last[0] >= 10):
-            note(text)
-            last = now, text
+        ticker.show(found.line(), final=found.ended)
 
     def said(sentence: str) -> None:
-        if terminal:
-            print(file=sys.stderr)
+        ticker.end()
         note(f"gandt: {sentence}")
 
     try:
@@ -343,8 +335,7 @@ def _wait(
             said=said,
         )
     finally:
-        if terminal:
-            print(file=sys.stderr)
+        ticker.end()
     if json_:
         show_json(found.as_dict())
     else:

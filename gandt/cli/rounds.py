@@ -70,7 +70,8 @@ def generalize_command(
     from gandt.export import export
     from gandt.rounds.config import read_config
     from gandt.rounds.generalize import generalize
-    from gandt.rounds.loop import Run, alone
+    from gandt.rounds.lock import alone
+    from gandt.rounds.loop import Run
 
     read = read_config(config)
     with alone(read[""]["run"]):

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import optimize
 
+from gandt.arguments import checked
 from gandt.consensus.crowd import Crowd, Floats
 from gandt.errors import InputError, extra
 from gandt.names import as_text
@@ -51,14 +52,8 @@ class Voice:
         InputError
             When a class lacks its column, or values aren't probabilities.
         """
-        missing = [name for name in ("item", *crowd.classes) if name not in probabilities.columns]
-        if missing:
-            raise InputError(
-                f"the classifier's table lacks the column {missing[0]!r}; it needs item and one column per class"
-            )
-        table = probabilities.drop_duplicates("item").set_index("item")
-        table.index = table.index.map(as_text)
-        values = table[list(crowd.classes)].astype(float).reindex(crowd.items).to_numpy(dtype=float)
+        table = read_probabilities(probabilities, crowd.classes)
+        values = table.reindex(crowd.items).to_numpy(dtype=float)
         self.speaks = crowd.items.isin(table.index)
         spoken = values[self.speaks]
         if not np.isfinite(spoken).all() or (spoken < 0).any() or (spoken.sum(axis=1) <= 0).any():
@@ -119,6 +114,42 @@ class Voice:
         return prior
 
 
+def read_probabilities(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """Return a classifier's probabilities as numbers, one row per item (its index), one column per class.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        item, and a column per class; other columns are ignored. Of an item's several rows the first counts.
+    classes : sequence of str
+
+    Raises
+    ------
+    InputError
+        When a column is missing, or a value isn't a number; the sentence names the item and the column.
+    """
+    for name in ("item", *classes):
+        if name not in table.columns:
+            raise InputError(
+                f"the classifier's table lacks the column {name!r}; it needs item and one column per class"
+            )
+    table = table.drop_duplicates("item").set_index("item")[list(classes)]
+    table.index = table.index.map(as_text)
+    found: dict[str, pd.Series[float]] = {}
+    for name in classes:
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        bad = np.flatnonzero(numbers.isna().to_numpy())
+        if len(bad):
+            given = table[name].iloc[bad[0]]
+            raise InputError(
+                f"the classifier's table says {given!r} for the item {table.index[bad[0]]!r} in the column {name!r}; "
+                "a probability is a number from 0 to 1, such as 0.7"
+            )
+        found[name] = numbers.astype(float)
+    return pd.DataFrame(found)
+
+
+@checked
 def out_of_sample(
     vectors: npt.NDArray[np.floating],
     labels: Sequence[str | None],
@@ -153,11 +184,13 @@ def out_of_sample(
     MissingExtra
         When scikit-learn isn't installed.
     InputError
-        When fewer than two classes have labels.
+        When fewer than two classes have labels, or vectors and labels don't match.
     """
     with extra("local", "a classifier on the embeddings"):
         from sklearn.linear_model import LogisticRegression
         from threadpoolctl import threadpool_limits  # scikit-learn needs it itself
+    if vectors.ndim != 2 or len(vectors) != len(labels):
+        raise InputError(f"there must be one row of vectors per label; {len(labels)} labels, shape {vectors.shape}")
     known = np.array([label is not None and label == label for label in labels])
     names = np.array([str(label) for label in labels], dtype=object)
     if len(set(names[known])) < 2:

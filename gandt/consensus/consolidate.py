@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from gandt.arguments import checked
 from gandt.consensus.calibration import DEPENDENCE, Promise, discount, fit_dependence, promise
 from gandt.consensus.classifier import Voice
 from gandt.consensus.crowd import Bools, Crowd, Fit, Floats, row_sum
 from gandt.consensus.crowdkit import AGGREGATORS, crowd_kit
 from gandt.consensus.dawid_skene import dawid_skene
 from gandt.consensus.em import Limits
-from gandt.consensus.encode import encode
+from gandt.consensus.encode import Name, encode
 from gandt.consensus.ground_truth import ground_truth
 from gandt.consensus.hierarchical import hierarchical
 from gandt.consensus.majority import majority
@@ -156,16 +157,17 @@ class Consensus:
         return worker_table(self.parts)
 
 
+@checked
 def consolidate(
     answers: pd.DataFrame,
     *,
     method: str = "auto",
-    categories: Sequence[str] | None = None,
-    items: Sequence[str] | None = None,
-    gold: Mapping[str, str] | None = None,
+    categories: Sequence[Name] | None = None,
+    items: Sequence[Name] | None = None,
+    gold: Mapping[Any, Name] | None = None,
     target: float = 0.95,
     min_answers: int = 2,
-    exclude: Collection[str] = (),
+    exclude: Collection[Name] = (),
     previous: pd.DataFrame | None = None,
     classifier: pd.DataFrame | None = None,
     dependence: float | None = None,

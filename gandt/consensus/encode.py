@@ -8,10 +8,13 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
+from gandt.categories import tidy
 from gandt.consensus.crowd import Bools, Crowd, Floats, Ints
 from gandt.errors import InputError
-from gandt.names import as_text, clean, spelled_as
+from gandt.names import as_text, spelled_as
 
+# what names an item, a worker or a label; a number becomes its text
+Name = str | float
 # crowd-kit's names of the columns beside ours
 _ALIASES = {"item": ("item", "task"), "worker": ("worker", "performer"), "label": ("label",)}
 _SET_ASIDE = ["row", "item", "worker", "label", "reason"]
@@ -21,10 +24,10 @@ _COMPARISONS = 20  # comparisons per answer, beyond which looking for repeated a
 def encode(
     answers: pd.DataFrame,
     *,
-    categories: Sequence[str] | None = None,
-    items: Sequence[str] | None = None,
-    gold: Mapping[str, str] | None = None,
-    exclude: Collection[str] = (),
+    categories: Sequence[Name] | None = None,
+    items: Sequence[Name] | None = None,
+    gold: Mapping[Any, Name] | None = None,
+    exclude: Collection[Name] = (),
     previous: pd.DataFrame | None = None,
     several: bool = False,
 ) -> Crowd:
@@ -62,8 +65,8 @@ def encode(
     label, label_names = coded["label"]
 
     known_items = [as_text(key) for key in gold or {}]
-    gold = dict(zip(spelled_as(known_items, item_names), map(_label, (gold or {}).values()), strict=True))
-    classes = _classes(list(label_names), categories, gold)
+    truth = dict(zip(spelled_as(known_items, item_names), map(_label, (gold or {}).values()), strict=True))
+    classes = _classes(list(label_names), categories, truth)
     position = {name: code for code, name in enumerate(classes)}
     label = _translate(label, np.array([position.get(name, -2) for name in label_names], dtype=np.int32))
 
@@ -93,8 +96,8 @@ def encode(
     matrix = sparse.csr_matrix((np.ones(len(rows)), pair, start), shape=shape)
 
     known = np.full(len(item_names), -1, dtype=np.int32)
-    if gold:
-        known[:] = [position[gold[name]] if name in gold else -1 for name in item_names]
+    if truth:
+        known[:] = [position[truth[name]] if name in truth else -1 for name in item_names]
     left_out = [_label(name) for name in exclude]
     return Crowd(
         items=item_names,
@@ -125,7 +128,7 @@ def _column(answers: pd.DataFrame, name: str) -> str:
 
 
 def _label(value: object) -> str:
-    return clean(as_text(value))
+    return tidy(as_text(value))
 
 
 def _codes(column: "pd.Series[Any]", normal: bool) -> tuple[Ints, "pd.Index[Any]"]:
@@ -138,7 +141,7 @@ def _codes(column: "pd.Series[Any]", normal: bool) -> tuple[Ints, "pd.Index[Any]
     else:
         codes, values = pd.factorize(column)
     as_it_is = isinstance(values.dtype, pd.StringDtype) and not (values == "").any()
-    if as_it_is and not (normal and any(clean(text) != text for text in values)):
+    if as_it_is and not (normal and any(tidy(text) != text for text in values)):
         return codes.astype(np.int32, copy=False), pd.Index(values)
     texts = [_label(value) if normal else as_text(value) for value in values]
     order: dict[str, int] = {}
@@ -154,7 +157,7 @@ def _translate(codes: npt.NDArray[Any], table: Ints) -> Ints:
     return np.asarray(np.append(table, np.int32(-1))[codes], dtype=np.int32)
 
 
-def _classes(found: Sequence[str], categories: Sequence[str] | None, gold: Mapping[str, str]) -> tuple[str, ...]:
+def _classes(found: Sequence[str], categories: Sequence[Name] | None, gold: Mapping[str, str]) -> tuple[str, ...]:
     if categories is None:
         return tuple(sorted({*found, *gold.values()}))
     classes = tuple(_label(name) for name in categories)

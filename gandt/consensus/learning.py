@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from gandt.arguments import checked
 from gandt.consensus.classifier import out_of_sample
 from gandt.consensus.consolidate import Consensus, consolidate
 from gandt.consensus.crowd import Floats
@@ -23,6 +24,7 @@ from gandt.errors import InputError, extra
 from gandt.names import as_text
 
 
+@checked
 def consolidate_with_vectors(
     answers: pd.DataFrame,
     items: Sequence[str],

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gandt.arguments import checked
 from gandt.consensus.calibration import discount, promise
-from gandt.consensus.classifier import Voice
+from gandt.consensus.classifier import Voice, read_probabilities
 from gandt.consensus.consolidate import (
     METHODS,
     Consensus,
@@ -29,20 +30,21 @@ from gandt.consensus.consolidate import (
 )
 from gandt.consensus.crowd import Bools, Crowd, Floats
 from gandt.consensus.em import Limits
-from gandt.consensus.encode import encode
+from gandt.consensus.encode import Name, encode
 from gandt.errors import InputError
 
 _ANSWERS = ("no", "yes")
 
 
+@checked
 def consolidate_sets(
     answers: pd.DataFrame,
     *,
     none: str | None = None,
     method: str = "auto",
-    categories: Sequence[str] | None = None,
-    items: Sequence[str] | None = None,
-    gold: Mapping[str, Sequence[str]] | None = None,
+    categories: Sequence[Name] | None = None,
+    items: Sequence[Name] | None = None,
+    gold: Mapping[Any, Sequence[str]] | None = None,
     target: float = 0.95,
     min_answers: int = 2,
     dependence: float | None = None,
@@ -106,9 +108,8 @@ def consolidate_sets(
         known = {key: _ANSWERS[name in labels] for key, labels in (gold or {}).items()}
         crowd = encode(table, categories=_ANSWERS, items=list(flat.items), gold=known, **given)
         if classifier is not None:
-            if name not in classifier.columns:
-                raise InputError(f"the classifier's table lacks the column {name!r}")
-            own = classifier[["item"]].assign(no=1 - classifier[name].astype(float), yes=classifier[name])
+            told = read_probabilities(classifier, [name])[name]
+            own = pd.DataFrame({"item": told.index, "no": 1 - told.to_numpy(), "yes": told.to_numpy()})
             crowd = replace(crowd, voice=Voice(crowd, own))
         solved.append(solve(crowd, method, limits, dependence, target, min_answers))
         crowds.append(crowd)

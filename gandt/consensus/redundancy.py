@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from gandt.arguments import checked, require_columns
 from gandt.consensus.calibration import weight_of
 from gandt.consensus.consolidate import Consensus, consolidate
 from gandt.consensus.crowd import Floats
@@ -36,6 +37,7 @@ from gandt.manifest import Manifest, build_manifest
 _SPLIT_AFTER = 4  # answers before a split is believed
 
 
+@checked
 def next_round(
     consensus: Consensus,
     *,
@@ -150,6 +152,7 @@ def _most_worth(
     return np.asarray(decision)
 
 
+@checked
 def next_manifest(plan: pd.DataFrame, **options: Any) -> Manifest:
     """Build the manifest of the next labeling job of the chain: one job asks the same number of workers on each page.
 
@@ -165,12 +168,14 @@ def next_manifest(plan: pd.DataFrame, **options: Any) -> Manifest:
     InputError
         When there is nothing left to ask.
     """
+    require_columns(plan, "the next round", "item", "decision")
     items = list(plan.loc[plan["decision"] == "ask", "item"])
     if not items:
         raise InputError("no item needs another answer; the labels are done")
     return build_manifest(items, **options)
 
 
+@checked
 def replay(
     answers: pd.DataFrame,
     truth: Mapping[str, str],
@@ -210,7 +215,9 @@ def replay(
         One row per round: judgements (mean per item), accuracy, expected (accuracy, by the confidences), confident,
         split (shares of the items).
     """
-    table = answers.rename(columns={"task": "item"})[["item", "worker", "label"]].astype(str)
+    answers = answers.rename(columns={"task": "item"})
+    require_columns(answers, "answers", "item", "worker", "label")
+    table = answers[["item", "worker", "label"]].astype(str)
     table = table.drop_duplicates(["item", "worker"])
     random = np.random.default_rng(seed)
     table = table.iloc[random.permutation(len(table))]

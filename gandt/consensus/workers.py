@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from gandt.arguments import checked, require_columns
 from gandt.consensus.consolidate import Consensus
 from gandt.consensus.copying import FEW, copying, others
 from gandt.consensus.crowd import Crowd
@@ -24,6 +25,7 @@ _ALIKE = "agrees with {} beyond what both know"
 _SURE = 4.0  # standard deviations; by chance one honest worker in 30,000
 
 
+@checked
 def evidence(answers: pd.DataFrame, consensus: Consensus, *, fast: float = 0.25, seed: int = 0) -> pd.DataFrame:
     """Put together what speaks for and against each worker.
 
@@ -68,6 +70,7 @@ def evidence(answers: pd.DataFrame, consensus: Consensus, *, fast: float = 0.25,
     return table.reset_index()
 
 
+@checked
 def confusion(consensus: Consensus, worker: str) -> pd.DataFrame:
     """Estimate how often ``worker`` gives each label, by true class; the others' answers tell the truth.
 
@@ -91,6 +94,7 @@ def confusion(consensus: Consensus, worker: str) -> pd.DataFrame:
     return pd.DataFrame(counts, index=list(crowd.classes), columns=list(crowd.classes))
 
 
+@checked
 def to_exclude(workers: pd.DataFrame, below: float, *, sure: bool = True) -> list[str]:
     """Name the workers whom a threshold on reliability would exclude.
 
@@ -104,6 +108,7 @@ def to_exclude(workers: pd.DataFrame, below: float, *, sure: bool = True) -> lis
         Name only those whose whole interval lies under it, so that nobody is excluded for a few unlucky answers.
     """
     column = "reliability_high" if sure else "reliability"
+    require_columns(workers, "workers", "worker", column)
     return [str(name) for name in workers.loc[workers[column] < below, "worker"]]
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 
 import gandt
 from gandt import storage, tables
+from gandt.arguments import checked
 from gandt.demo.crowd import address_of
 from gandt.demo.desk import Desk
 from gandt.demo.embedded_s3 import embedded_s3
@@ -74,6 +75,7 @@ class DemoResult:
     stages: list[Stage] = field(default_factory=list)
 
 
+@checked
 def run_demo(
     out: str = "gandt-demo",
     *,

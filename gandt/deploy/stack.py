@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gandt import storage
+from gandt.arguments import checked
 from gandt.deploy import bundle
 from gandt.errors import InputError, ServiceError
 from gandt.jobs.client import asked
@@ -81,6 +82,7 @@ class Stack:
         When no region is known.
     """
 
+    @checked
     def __init__(
         self,
         name: str = "gandt",

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from gandt import storage
+from gandt.arguments import checked
 from gandt.embedding.gone import compare
 from gandt.embedding.sources import list_source
 from gandt.embedding.store import EMBEDDED, EmbeddingStore, part_names
@@ -20,6 +21,7 @@ from gandt.errors import GandtError, InputError
 _PART = 16_384
 
 
+@checked
 def merge(stores: Sequence[str], out: str, *, source: str | None = None, s3: Any = None) -> EmbeddingStore:
     """Write one store that holds what ``stores`` hold, in an order that depends on the items alone.
 
@@ -110,6 +112,7 @@ def _same_files(one: Path, other: Path) -> bool:
     )
 
 
+@checked
 def check(store: str, *, source: str | None = None, column: str | None = None, s3: Any = None) -> list[str]:
     """Return what is wrong with a store, a sentence each; an empty list stands for nothing.
 

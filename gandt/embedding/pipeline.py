@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from gandt import storage
+from gandt.arguments import checked
 from gandt.embedding import models, sources
 from gandt.embedding.blocks import Blocks
 from gandt.embedding.models import Features, Model
@@ -131,6 +132,7 @@ def ordered_map(work: Callable[[In], Out], things: Iterable[In], threads: int, a
                 future.cancel()
 
 
+@checked
 def embed(
     source: str,
     store: str,

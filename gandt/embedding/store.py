@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from gandt import storage, walk
+from gandt.arguments import checked
 from gandt.embedding.vectors import Array, Vectors
 from gandt.errors import InputError
 from gandt.names import spelled_as
@@ -71,6 +72,7 @@ class EmbeddingStore:
         (n, dim), rows of length 1, memory-mapped.
     """
 
+    @checked
     def __init__(self, path: str) -> None:
         self.path = path
         self.description = read_description(path)
@@ -127,6 +129,7 @@ class EmbeddingStore:
             )
         return whole if latest.all() else whole[latest].reset_index(drop=True)
 
+    @checked
     def joined(self, other: "EmbeddingStore") -> "EmbeddingStore":
         """Return this store with the items of ``other`` added, in memory: no file changes.
 
@@ -153,6 +156,7 @@ class EmbeddingStore:
         options = "".join(f" --{name} {value}" for name, value in asked.items() if value not in (usual[name], None))
         return f"gandt embed SOURCE {self.path}{options}"
 
+    @checked
     def names(self, items: Iterable[str]) -> list[str]:
         """Return items as the store names them: by absolute paths, and in its Unicode form; strangers stay."""
         given = list(items)
@@ -163,6 +167,7 @@ class EmbeddingStore:
         whole = [item if item in known or storage.is_s3(item) else str(Path(item).absolute()) for item in spelled]
         return spelled_as(whole, known)
 
+    @checked
     def rows(self, items: Sequence[str]) -> Array:
         """Return the row of each item's vector.
 
@@ -210,6 +215,7 @@ class EmbeddingStore:
         return array
 
 
+@checked
 def fingerprint(store: EmbeddingStore) -> str:
     """Return one hash of all that a store says: equal for two stores with the same items and bit-identical vectors.
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from gandt import storage, tables, walk
+from gandt.arguments import checked
 from gandt.embedding import EmbeddingStore, embed, merge
 from gandt.embedding.sources import list_source
 from gandt.errors import InputError, StorageError
@@ -70,6 +71,7 @@ class Folders:
         When it is no local folder, or its options are damaged.
     """
 
+    @checked
     def __init__(self, base: str) -> None:
         if storage.is_s3(base) or not Path(base).is_dir():
             if not storage.is_s3(base) and Path(base).exists():

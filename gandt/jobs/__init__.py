@@ -5,7 +5,7 @@ SageMaker and ``gandt serve`` speak the same protocol, so that one client is eno
 
 from typing import TYPE_CHECKING, Any
 
-from gandt.jobs.client import connect, create, describe, list_jobs, s3_of, stop, wait
+from gandt.jobs.client import connect, create, describe, list_jobs, portal, s3_of, stop, wait
 from gandt.jobs.request import build_request, check_request, read_settings
 from gandt.jobs.status import JobStatus
 
@@ -21,6 +21,7 @@ __all__ = [
     "create",
     "describe",
     "list_jobs",
+    "portal",
     "prepare",
     "read_settings",
     "s3_of",

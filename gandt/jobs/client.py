@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from gandt import storage
+from gandt.arguments import checked
 from gandt.errors import ContractError, InputError, ServiceError
 from gandt.jobs.request import check_request, refuse_public
 from gandt.jobs.status import JobStatus, read_status
@@ -39,6 +40,7 @@ _EXPIRED = (
 _DEFAULTED = ("HumanTaskConfig.TaskAvailabilityLifetimeInSeconds", "HumanTaskConfig.MaxConcurrentTaskCount")
 
 
+@checked
 def connect(endpoint: str | None = None, *, access: storage.Access | None = None) -> Any:
     """Make a boto3 client of SageMaker, or of the ``gandt serve`` at ``endpoint``.
 
@@ -65,6 +67,7 @@ def connect(endpoint: str | None = None, *, access: storage.Access | None = None
     return session.client("sagemaker", config=storage.client_config(**fewer), **options)
 
 
+@checked
 def s3_of(endpoint: str) -> str | None:
     """Ask a ``gandt serve`` on this machine for the endpoint of its S3; None for AWS's own, or without an answer."""
     if not storage.is_near(endpoint):
@@ -139,6 +142,7 @@ def _describe(name: str, sagemaker: Any) -> dict[str, Any] | None:
         raise
 
 
+@checked
 def describe(name: str, *, sagemaker: Any = None) -> JobStatus:
     """Say how a labeling job stands.
 
@@ -162,6 +166,7 @@ def _absent(name: str) -> InputError:
     )
 
 
+@checked
 def create(request: Mapping[str, Any], *, sagemaker: Any = None) -> tuple[JobStatus, bool]:
     """Create a labeling job, once: the same request again finds the job that it made.
 
@@ -232,6 +237,30 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
+@checked
+def portal(workteam: str, *, endpoint: str | None = None, sagemaker: Any = None) -> str:
+    """Return the address at which a workteam's people answer: of gandt serve, or of SageMaker's worker portal.
+
+    Parameters
+    ----------
+    workteam : str
+        Name or ARN.
+    endpoint : str, optional
+        Of the gandt serve that has the job.
+
+    Raises
+    ------
+    ServiceError
+        When SageMaker refuses (``sagemaker:DescribeWorkteam``), can't be reached, or knows no such team.
+    """
+    if endpoint:
+        return endpoint
+    with asked(f"look at the workteam {workteam}"):
+        team = (sagemaker or connect()).describe_workteam(WorkteamName=workteam.rpartition("/")[2])["Workteam"]
+    return f"https://{team['SubDomain']}" if team.get("SubDomain") else ""
+
+
+@checked
 def list_jobs(
     *, status: str | None = None, name_contains: str | None = None, limit: int = 100, sagemaker: Any = None
 ) -> list[JobStatus]:
@@ -259,6 +288,7 @@ def list_jobs(
     return jobs[:limit]
 
 
+@checked
 def stop(name: str, *, sagemaker: Any = None) -> JobStatus:
     """Stop a labeling job; what was answered is kept and consolidated. One that has ended or is stopping stays so.
 
@@ -284,6 +314,7 @@ def stop(name: str, *, sagemaker: Any = None) -> JobStatus:
     return describe(name, sagemaker=client)
 
 
+@checked
 def wait(
     name: str,
     *,

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 from gandt import categories as rules
 from gandt import manifest as manifests
 from gandt import resources, storage, templates
+from gandt.arguments import checked
 from gandt.errors import ContractError, InputError
 from gandt.images import EXTENSIONS
 from gandt.jobs.client import asked
@@ -65,6 +66,7 @@ class Prepared:
             storage.write_bytes(uri, content, s3=s3)
 
 
+@checked
 def prepare(
     name: str,
     *,

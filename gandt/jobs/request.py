@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
+from gandt.arguments import checked
 from gandt.errors import ContractError
 
 # https://docs.aws.amazon.com/sagemaker/latest/dg/sms-workforce-management.html and the API reference, in seconds
@@ -20,6 +21,7 @@ PUBLIC_WORKTEAM = ":workteam/public-crowd/"
 PUBLIC_PRICES = (12, 24, 36, 48, 60, 72, 120, 240, 360, 480, 600, 720, 840, 960, 1080, 1200)
 
 
+@checked
 def build_request(
     name: str,
     *,
@@ -111,6 +113,7 @@ def merged(request: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str,
     return result
 
 
+@checked
 def read_settings(texts: Sequence[str]) -> dict[str, Any]:
     """Read settings such as ``StoppingConditions.MaxHumanLabeledObjectCount=500`` for :func:`build_request`.
 
@@ -177,6 +180,7 @@ def refuse_public(request: Mapping[str, Any]) -> None:
         )
 
 
+@checked
 def check_request(request: Mapping[str, Any]) -> None:
     """Check a CreateLabelingJob request against botocore's model and the contract's extra rules.
 

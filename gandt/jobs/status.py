@@ -78,6 +78,10 @@ class JobStatus:
         full = int(width * share)
         return f"[{'#' * full}{'·' * (width - full)}] {share:.0%} ({closed})"
 
+    def line(self) -> str:
+        """Return one line about it: ``animals-1: InProgress [#########·····] 60% (600 of 1,000)``."""
+        return f"{self.name}: {self.status} {self.bar() if self.total else ''}".rstrip()
+
     def as_dict(self) -> dict[str, Any]:
         """All fields by name, ready for JSON."""
         names = [name for name in self.__dataclass_fields__ if name != "failures"]

@@ -15,6 +15,7 @@ import pandas as pd
 
 from gandt import categories as rules
 from gandt import storage
+from gandt.arguments import checked, require_columns
 from gandt.errors import ContractError, InputError
 from gandt.manifest.lines import NAMES, named
 from gandt.manifest.questions import check_examples, check_gold, gold_labels
@@ -53,6 +54,7 @@ class Manifest:
         storage.write_text(uri, text, s3=s3, content_type="application/jsonlines")
 
 
+@checked
 def build_manifest(
     items: Sequence[str],
     *,
@@ -158,6 +160,7 @@ def build_manifest(
     return Manifest(lines, pd.DataFrame(record, columns=GOLD_COLUMNS, dtype=str))
 
 
+@checked
 def build_pairs(
     pairs: pd.DataFrame, *, gold: pd.DataFrame | None = None, where: Mapping[str, str] | None = None, **options: Any
 ) -> Manifest:
@@ -182,6 +185,8 @@ def build_pairs(
         As :func:`build_manifest` does.
     """
     known = pd.DataFrame(columns=["left", "right", "label"], dtype=str) if gold is None else gold
+    require_columns(pairs, "pairs", "left", "right")
+    require_columns(known, "gold pairs", "left", "right", "label")
     asked = list(zip(pairs["left"], pairs["right"], strict=True))
     golden = list(zip(known["left"], known["right"], strict=True))
     lies = where or {}
@@ -200,7 +205,10 @@ def build_pairs(
 
 def dumps(value: Any) -> str:
     """Write JSON as manifests hold it: on one line, readable, and always possible to encode as UTF-8."""
-    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError) as error:  # a circle, or something that JSON has no form for
+        raise InputError(f"a manifest is JSON, and holds no such value: {error}; give texts and numbers") from error
     try:
         text.encode()
     except UnicodeEncodeError:  # a lone surrogate

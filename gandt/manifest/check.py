@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from gandt import storage
+from gandt.arguments import checked
 from gandt.errors import InputError
 from gandt.manifest.build import MAX_ATTRIBUTE, MAX_LINE, attribute_length
 from gandt.manifest.lines import NAMES, RawLine, line_names, page_entries, raw_lines
@@ -41,6 +42,7 @@ _ATTRIBUTE = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,126}")  # CreateLabelingJ
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
+@checked
 def check_manifest(
     uri: str,
     *,

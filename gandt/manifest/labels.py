@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from gandt import storage
+from gandt.arguments import checked
 from gandt.errors import InputError, StorageError
 from gandt.manifest.lines import line_items, line_names, page_entries, read_lines
 
@@ -45,6 +46,7 @@ def label_attributes(lines: Iterable[dict[str, Any]]) -> list[str]:
     return list(found)
 
 
+@checked
 def read_labels(manifest: str, *, attribute: str | None = None, s3: Any = None) -> pd.DataFrame:
     """Read the labels that an augmented manifest holds.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gandt import storage
+from gandt.arguments import checked
 from gandt.errors import InputError
 
 _CHUNK = 1 << 20
@@ -59,6 +60,7 @@ def _chunks(uri: str, s3: Any) -> Iterator[bytes]:
                     yield chunk
 
 
+@checked
 def read_lines(uri: str, *, s3: Any = None) -> Iterator[dict[str, Any]]:
     """Yield a manifest's data objects; empty lines are passed over.
 

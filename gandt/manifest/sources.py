@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from gandt import storage, tables, walk
+from gandt.arguments import checked
 from gandt.embedding import EmbeddingStore
 from gandt.errors import InputError
 from gandt.images import list_images
@@ -16,6 +17,7 @@ from gandt.manifest.lines import addresses, read_lines
 _MANIFESTS = (".manifest", ".json")
 
 
+@checked
 def items_of(source: str, *, s3: Any = None, left_out: storage.LeftOut | None = None) -> list[str]:
     """Return the items that ``source`` names, in its order, each once.
 
@@ -82,6 +84,7 @@ def _from_table(table: pd.DataFrame) -> list[str]:
     return table["item"].astype(str).tolist()
 
 
+@checked
 def extra_of(source: str, columns: Sequence[str], *, s3: Any = None) -> dict[str, dict[str, Any]]:
     """Return further keys for the items of a table, from its columns: item → {column: value}; gaps are left out.
 
@@ -93,6 +96,8 @@ def extra_of(source: str, columns: Sequence[str], *, s3: Any = None) -> dict[str
         When it can't be read.
     """
     table = tables.read_table(source, tables.ITEMS, required=columns, s3=s3)
+    if not columns:
+        return {str(item): {} for item in table["item"]}
     rows = json.loads(table[list(columns)].to_json(orient="records"))
     return {
         str(item): {name: value for name, value in row.items() if value is not None}
@@ -100,6 +105,7 @@ def extra_of(source: str, columns: Sequence[str], *, s3: Any = None) -> dict[str
     }
 
 
+@checked
 def pairs_of(source: str, columns: Sequence[str] = (), *, s3: Any = None) -> pd.DataFrame:
     """Return the pairs of images that a table names: its columns left, right (and ``columns``) as text, each pair once.
 

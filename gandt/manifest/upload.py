@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from gandt import storage
+from gandt.arguments import checked
 from gandt.errors import InputError, StorageError
 from gandt.images import BadImageError
 from gandt.manifest.copies import CONTENT_TYPES, VERSION, carry_out, plan
@@ -52,6 +53,7 @@ class Upload:
     size: int
 
 
+@checked
 def upload_images(items: Sequence[str], base: str, *, s3: Any = None, **options: Any) -> dict[str, str]:
     """Upload local images under ``base`` and return where each item lies; see :func:`upload` for the options.
 
@@ -72,6 +74,7 @@ def upload_images(items: Sequence[str], base: str, *, s3: Any = None, **options:
     return done.uris
 
 
+@checked
 def upload(
     items: Sequence[str],
     base: str,
@@ -186,6 +189,7 @@ def _read(item: str, s3: Any) -> tuple[bytes, dict[str, str]]:
     return content, kept
 
 
+@checked
 def set_cors(uri: str, *, s3: Any = None) -> bool:
     """Let pages of any origin read the bucket of ``uri``, as Ground Truth's worker pages need; other rules stay.
 

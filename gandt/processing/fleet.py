@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gandt import storage, tables
+from gandt.arguments import checked
 from gandt.candidates import filter_by_similarity
 from gandt.candidates.seeds import read_seeds, with_seeds
 from gandt.embedding import EmbeddingStore, embed, merge
@@ -125,6 +126,7 @@ class Work:
         return storage.join(self.shards(), str(member))
 
 
+@checked
 def work(task: Work, member: Member, *, s3: Any = None, scratch: str | None = None) -> dict[str, Any]:
     """Do one machine's part, and, as the last one, merge and filter.
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from gandt import storage, tables, walk
+from gandt.arguments import checked
 from gandt.candidates import Recall, estimate_recall
 from gandt.errors import InputError
 
@@ -153,6 +154,7 @@ class RunFiles:
         return {str(worker): float(share) for worker, share in right.groupby(known["worker"]).mean().items()}
 
 
+@checked
 def measure(folder: str) -> Numbers:
     """Compute a run's numbers from the files in its folder.
 

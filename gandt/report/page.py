@@ -12,6 +12,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from gandt import storage, text
+from gandt.arguments import checked
 from gandt.consensus import consolidate
 from gandt.errors import StorageError
 from gandt.report.charts import reliability_diagram, worker_intervals
@@ -37,6 +38,7 @@ FILES = (
 )
 
 
+@checked
 def write_report(folder: str) -> str:
     """Write ``report.html`` into a run's folder and return its path.
 
@@ -177,6 +179,7 @@ def thumbnail(image: str, size: int = THUMBNAIL) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
+@checked
 def standalone(html: str, image_of: Callable[[str], str | None]) -> str:
     """Return a rendered page without its scripts and with its images inside, so that it needs no network.
 

@@ -1,15 +1,16 @@
 """The YAML of ``gandt run``: read with its line numbers, checked, every default filled in."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gandt import storage
+from gandt.arguments import checked
 from gandt.candidates.strategies import strategy
-from gandt.categories import problems
+from gandt.categories import problems, tidy
 from gandt.consensus import METHODS
-from gandt.cost import GROUND_TRUTH
+from gandt.cost import GROUND_TRUTH, read_prices
 from gandt.errors import InputError, extra
 
 Check = Callable[[Any], str | None]
@@ -49,7 +50,7 @@ def _range(least: float, most: float) -> str:
 
 
 def _classes(value: Any) -> str | None:
-    if not (isinstance(value, list) and len(value) > 1 and all(isinstance(each, str) for each in value)):
+    if not (isinstance(value, list) and len(value) > 1 and all(_text(each) is None for each in value)):
         return "must be a list of two or more different texts"
     wrong = [sentence for severity, sentence in problems(value) if severity == "error"]
     return f"must be a list of two or more different texts ({'; '.join(wrong)})" if wrong else None
@@ -96,6 +97,7 @@ _FIELDS: dict[str, dict[str, tuple[Check, Any]]] = {
     },
     "ask": {
         "with": (_one_of("simulated", "table", "job"), "table"),
+        "other": (_text, None),
         "workers": (_whole(1, 9), 1),
         "most": (_whole(1, 50), 5),
         "gold_rate": (_number(0, 1), 0.0),
@@ -158,12 +160,24 @@ class Config:
     def __getitem__(self, section: str) -> Mapping[str, Any]:
         return self.values[section]
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every label there can be: the classes and, last, ``ask.other`` where it is given."""
+        other = self.values["ask"]["other"]
+        return (*self.values[""]["classes"], *([other] if other else []))
+
+    def unseen_other(self, gold: Collection[str]) -> str | None:
+        """Return ``ask.other`` where there is gold, and none of its labels is that."""
+        other: str | None = self.values["ask"]["other"]
+        return other if other and gold and other not in gold else None
+
     def error(self, name: str, sentence: str) -> InputError:
         """Return an error that names the line of ``name``."""
         where = f" line {self.lines[name]}" if name in self.lines else ""
         return InputError(f"{self.path}{where}: {name} {sentence}")
 
 
+@checked
 def read_config(path: str, *, s3: Any = None) -> Config:
     """Read and check the configuration of ``gandt run``.
 
@@ -177,6 +191,17 @@ def read_config(path: str, *, s3: Any = None) -> Config:
     return parse_config(storage.read_text(path, s3=s3), path)
 
 
+def price_of_an_answer(config: Config, *, s3: Any = None) -> tuple[float, str]:
+    """Return what an answer about one item costs, and the currency."""
+    top, ask = config[""], config["ask"]
+    if top["prices"] is None:
+        return float(top["price_per_answer"]), "USD"
+    prices = read_prices(top["prices"], s3=s3)
+    page = ask["per_page"] if ask["with"] == "job" else 1
+    return (prices.per_task + prices.objects(1) / ask["workers"]) / page, prices.currency
+
+
+@checked
 def parse_config(text: str, path: str = "the configuration") -> Config:
     """Check a configuration's text; see :func:`read_config`."""
     with extra("local", "gandt run"):
@@ -243,6 +268,11 @@ def _filled(given: Mapping[str, Any], path: str, lines: Mapping[str, int]) -> di
     for name in ("seeds", "gold"):
         value = values[""][name]
         values[""][name] = value if isinstance(value, list) else [value]
+    top, ask = values[""], values["ask"]
+    top["classes"] = top["classes"] and [*map(tidy, top["classes"])]
+    ask["other"] = ask["other"] and tidy(ask["other"])
+    if ask["with"] == "simulated":  # nobody of a simulated crowd answers twice
+        ask["most"] = min(ask["most"], ask["crowd"])
     return values
 
 
@@ -260,18 +290,26 @@ def _together(config: Config) -> None:
         )
     if ask["with"] == "job" and not (ask["output"] and storage.is_s3(ask["output"])):
         raise config.error("ask.with", "job needs ask.output, the s3:// folder for the jobs' files")
+    same = [name for name in top["classes"] if ask["other"] and name.casefold() == ask["other"].casefold()]
+    if same:
+        raise config.error("ask.other", f"is the class {same[0]!r}, too; it is for what is none of the classes")
     if ask["show"] is not None and ask["table"] is None:
         raise config.error("ask.show", "names a column of ask.table, which is missing; give the table")
     if ask["with"] == "simulated" and ask["workers"] > ask["crowd"]:
         raise config.error("ask.workers", f"must not be more than the {ask['crowd']} of ask.crowd")
     if stop["accuracy"] is not None and not top["gold"]:
         raise config.error("stop.accuracy", "needs gold, items of known label to measure it on; give gold or drop it")
+    if stop["accuracy"] == 1:
+        raise config.error(
+            "stop.accuracy", "must be below 1: no number of gold items can show that every label is right"
+        )
     if ask["gold_rate"] and not top["gold"]:
         raise config.error("ask.gold_rate", "mixes gold into the questions, and there is none; give gold or drop it")
-    if config["learn"]["classifier"] not in ("logistic", "torch"):
+    if config["learn"]["classifier"] not in ("logistic", "torch") or config["learn"]["options"]:
         from gandt.rounds.head import make_classifier
 
         try:
             make_classifier(config["learn"]["classifier"], config["learn"]["options"])
         except InputError as error:
-            raise config.error("learn.classifier", f"can't be used: {error}") from error
+            name = "learn.classifier" if "learn.classifier" in config.lines else "learn.options"
+            raise config.error(name, f"can't be used: {error}") from error

@@ -2,17 +2,19 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from gandt.arguments import checked
 from gandt.candidates.carry import carry_labels
 from gandt.errors import InputError
 from gandt.rounds.loop import Run
 from gandt.rounds.select import predict
+from gandt.rounds.stop import gold_lacks
 from gandt.tables import read_table
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -35,6 +37,9 @@ class Threshold:
     wanted : float
     best : float
         The highest precision that gold proves, by the same interval, at any threshold.
+    unseen : str or None
+        The label ``ask.other`` where no gold item has it: then gold can't tell what the threshold lets through of what
+        is none of the classes.
     """
 
     probability: float
@@ -44,9 +49,13 @@ class Threshold:
     gold: int
     wanted: float
     best: float = 0.0
+    unseen: str | None = None
 
     def sentence(self) -> str:
         """Say it for people."""
+        return f"{self._kept()} {gold_lacks(self.unseen)}" if self.unseen else self._kept()
+
+    def _kept(self) -> str:
         if self.precision is None:
             most = math.floor(1000 * self.best) / 10
             return (
@@ -59,6 +68,7 @@ class Threshold:
         )
 
 
+@checked
 def choose_threshold(probability: Array, right: Array, wanted: float, *, confidence: float = 0.9) -> Threshold:
     """Choose the lowest threshold whose precision on gold is as wanted.
 
@@ -79,6 +89,11 @@ def choose_threshold(probability: Array, right: Array, wanted: float, *, confide
     InputError
         When there is no gold, or ``wanted`` is no share.
     """
+    if np.shape(probability) != np.shape(right) or np.ndim(right) != 1:
+        raise InputError(
+            f"a threshold needs one probability and one truth value per gold item; they have the shapes "
+            f"{np.shape(probability)} and {np.shape(right)}"
+        )
     if not len(probability):
         raise InputError("a threshold needs gold, items of known label that nobody was asked about; give some as gold")
     if not 0 < wanted <= 1:
@@ -99,6 +114,7 @@ def choose_threshold(probability: Array, right: Array, wanted: float, *, confide
     return Threshold(float(sorted_[at]), share, float(low[at]), int(counts[at]), len(order), wanted, best)
 
 
+@checked
 def generalize(run: Run, precision: float | None = None) -> tuple[pd.DataFrame, Threshold]:
     """Label the whole pool of a run: seeds and answers as they are, the rest by the classifier where it is sure.
 
@@ -114,7 +130,8 @@ def generalize(run: Run, precision: float | None = None) -> tuple[pd.DataFrame, 
     labels : DataFrame
         item, label, confidence, status ("confident", "relabel", or "unanswered" for what is left unlabelled), votes,
         workers, method ("seed", "gold", the consensus method, "classifier" or "carried"), carried_from. Every embedded
-        item of the pool exactly once.
+        item of the pool exactly once. What is ``ask.other`` has that label, as any other: whoever exports it can
+        leave it out.
     threshold : Threshold
 
     Raises
@@ -140,6 +157,7 @@ def generalize(run: Run, precision: float | None = None) -> tuple[pd.DataFrame, 
     right = np.array([model.classes[k] == label for k, label in zip(found.argmax(axis=1), truth, strict=True)])
     wanted = run.config["generalize"]["precision"] if precision is None else precision
     threshold = choose_threshold(found.max(axis=1) if gold else np.empty(0), right, wanted)
+    threshold = replace(threshold, unseen=run.config.unseen_other(truth))
 
     pieces = [
         _rows(list(run.seeds), list(run.seeds.values()), [1.0] * len(run.seeds), SEED),

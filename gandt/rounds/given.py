@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gandt import storage
+from gandt.arguments import checked
 from gandt.embedding import EmbeddingStore
 from gandt.embedding.store import EMBEDDED, Record
 from gandt.embedding.writer import Writer
@@ -22,6 +23,7 @@ MODEL = "given"
 _CONSTANT = 4.0
 
 
+@checked
 def store_vectors(items: Sequence[str], vectors: Array, path: str) -> EmbeddingStore:
     """Write vectors as a new embedding store.
 
@@ -68,6 +70,7 @@ def store_vectors(items: Sequence[str], vectors: Array, path: str) -> EmbeddingS
     return EmbeddingStore.open(path)
 
 
+@checked
 def read_vectors(uri: str, *, item: str = "item", skip: Sequence[str] = (), s3: Any = None) -> tuple[list[str], Array]:
     """Read vectors from a table, or from an .npy file beside which ``.items.csv`` names the rows.
 
@@ -110,6 +113,7 @@ def read_vectors(uri: str, *, item: str = "item", skip: Sequence[str] = (), s3: 
     return names, table_vectors(table.drop(columns=[name for name in (item, *skip) if name in table.columns]))
 
 
+@checked
 def table_vectors(table: pd.DataFrame) -> Array:
     """Turn columns of any kind into vectors by scikit-learn's preprocessing.
 

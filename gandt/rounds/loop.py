@@ -7,12 +7,10 @@ file is there isn't taken again: killed at any moment, the same command goes on,
 The model file is for its owner's use elsewhere; gandt never loads it, it learns again from the labels.
 """
 
-import fcntl
 import hashlib
 import json
 import pickle
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,22 +19,23 @@ import numpy as np
 import pandas as pd
 
 from gandt import storage
+from gandt.arguments import checked
 from gandt.candidates import find_duplicates
 from gandt.candidates.carry import representatives
 from gandt.candidates.points import Points
 from gandt.candidates.relabel import ANOTHER
 from gandt.candidates.uncertainty import margin
 from gandt.consensus import Consensus, consolidate
-from gandt.cost import read_prices
 from gandt.embedding import EmbeddingStore, embed
 from gandt.errors import InputError
 from gandt.rounds.ask import Asker, asker
-from gandt.rounds.config import Config
+from gandt.rounds.config import Config, price_of_an_answer
 from gandt.rounds.head import Model, learn
+from gandt.rounds.lock import alone
 from gandt.rounds.metrics import measure_head
 from gandt.rounds.questions import choose_questions
 from gandt.rounds.select import predict, read_known
-from gandt.rounds.stop import LEAST_NEW, Reason, contradictions, halting_bar, judge
+from gandt.rounds.stop import LEAST_NEW, Reason, contradictions, halting_bar, judge, target_problem
 from gandt.tables import read_table, write_table
 
 Said = Callable[[str], None]
@@ -70,6 +69,8 @@ class Run:
         Take a pool that isn't what it was in the last session.
     ask : Asker, optional
         By default what the configuration says.
+    said : callable
+        Gets what people may want to know meanwhile, a sentence each.
     s3 : optional
         A boto3 S3 client.
 
@@ -79,13 +80,20 @@ class Run:
         When pool, seeds, gold or folder can't be used.
     """
 
-    def __init__(self, config: Config, *, changed_pool: bool = False, ask: Asker | None = None, s3: Any = None) -> None:
-        self.config, self.s3 = config, s3
+    def __init__(
+        self,
+        config: Config,
+        *,
+        changed_pool: bool = False,
+        ask: Asker | None = None,
+        said: Said = lambda sentence: None,
+        s3: Any = None,
+    ) -> None:
+        self.config, self.s3, self.said = config, s3, said
         self._learned: dict[Any, Model] = {}  # the last few: the same labels give the same model
         top = config[""]
         self.folder = Path(top["run"])
-        self.classes = tuple(top["classes"])
-        self.ask = ask or asker(config, s3=s3)
+        self.classes = config.labels
         with storage.explained("write", str(self.folder)):
             self.folder.mkdir(parents=True, exist_ok=True)
         store_path = top["store"] or str(self.folder / "store")
@@ -99,7 +107,7 @@ class Run:
         self.points = Points(self.store)
         self.seeds = self._known("seeds")
         self.gold = self._known("gold")
-        missing = [name for name in self.classes if name not in self.seeds.values()]
+        missing = [name for name in top["classes"] if name not in self.seeds.values()]
         if self.seeds and missing:
             raise config.error(
                 "seeds", f"have no example of the class {missing[0]!r}; add one, or give no seeds at all"
@@ -109,23 +117,16 @@ class Run:
             raise config.error(
                 "gold", f"holds {both[0]}, which is a seed, too; gold must be unseen: leave it out there"
             )
+        self.ask = ask
         self._same_pool(changed_pool)
-        self.price = self._price()
+        self.price = price_of_an_answer(config, s3=s3)
 
     def _known(self, name: str) -> dict[str, str]:
         found = read_known(self.config[""][name], self.store, s3=self.s3) if self.config[""][name] else {}
         unknown = sorted(set(found.values()) - set(self.classes))
         if unknown:
-            raise self.config.error(name, f"has the label {unknown[0]!r}, which is none of the classes")
+            raise self.config.error(name, f"has the label {unknown[0]!r}, which is none of {', '.join(self.classes)}")
         return dict(zip(self.store.names(found), found.values(), strict=True))
-
-    def _price(self) -> tuple[float, str]:
-        top, ask = self.config[""], self.config["ask"]
-        if top["prices"] is None:
-            return float(top["price_per_answer"]), "USD"
-        prices = read_prices(top["prices"], s3=self.s3)
-        page = ask["per_page"] if ask["with"] == "job" else 1
-        return (prices.per_task + prices.objects(1) / ask["workers"]) / page, prices.currency
 
     def _same_pool(self, changed_pool: bool) -> None:
         """Compare the pool with that of the last session, and remember it."""
@@ -134,9 +135,12 @@ class Run:
         state: dict[str, Any] = {"session": 0, "classes": self.classes}
         if marker.is_file():
             state = json.loads(marker.read_text("utf-8"))
-        if tuple(state["classes"]) != self.classes:
-            classes = ", ".join(state["classes"])
-            raise self.config.error("classes", f"were {classes} when this run began; keep them, or begin another run")
+        if tuple(state["classes"]) != self.classes and self.round_folder(0).is_dir():
+            then = ", ".join(state["classes"])
+            name = "classes" if self.config[""]["classes"] != state["classes"][:-1] else "ask.other"
+            raise self.config.error(
+                name, f"changes the labels, which were {then} when this run began; keep them, or begin another run"
+            )
         if path.is_file() and not changed_pool:
             before = pd.read_parquet(path)
             was, now = ({*zip(table["item"], table["sha256"], strict=True)} for table in (before, items))
@@ -154,14 +158,23 @@ class Run:
 
     # ------------------------------------------------------------------ the loop
 
-    def go(self, said: Said = lambda sentence: None) -> RunResult:
+    def go(self) -> RunResult:
         """Go on until something says to stop.
 
         Raises
         ------
+        InputError
+            When the target can't be reached, or what questions are answered from lacks something; before any is asked.
         Waiting
             When people haven't answered yet; the same call goes on later.
         """
+        problem = target_problem(self.config["stop"]["accuracy"], len(self.gold))
+        if problem:
+            raise self.config.error("stop.accuracy", problem)
+        if self.ask is None:
+            known = {item: (label, 1.0) for item, label in self.seeds.items()}
+            may_be_asked = [*self.left(known), *(self.gold if self.config["ask"]["gold_rate"] else ())]
+            self.ask = asker(self.config, may_be_asked, self.store, said=self.said, s3=self.s3)
         history = self.history()
         while True:
             reasons = self.reasons(history)
@@ -170,7 +183,7 @@ class Run:
             history.append(self._round(len(history), history))
             now = history[-1]
             on_gold = f", accuracy on gold {now['accuracy']:.1%}" if now["accuracy"] is not None else ""
-            said(f"round {now['round']}: {now['labelled']:,} labelled with {now['answers']:,} answers{on_gold}")
+            self.said(f"round {now['round']}: {now['labelled']:,} labelled with {now['answers']:,} answers{on_gold}")
         result = RunResult(str(self.folder), history, reasons)
         text = json.dumps([asdict(reason) for reason in reasons], indent=1)
         storage.write_text(str(self.folder / "decision.json"), text)
@@ -204,7 +217,7 @@ class Run:
         earlier = self.answers(number)
         model = self.model_of(history[-1]["learned_in"]) if history else self._learn_seeds()
         questions = self._step(folder, "questions.csv", lambda: choose_questions(self, number, earlier, model))
-        answers = self._step(folder, "answers.csv", lambda: self._checked(self.ask.ask(number, questions, folder)))
+        answers = self._step(folder, "answers.csv", lambda: self._answered(number, questions))
         every = pd.concat([earlier, answers], ignore_index=True)
         consensus = self.consensus(every)
         write_table(consensus.labels, str(folder / "labels.csv"))
@@ -216,7 +229,7 @@ class Run:
         learned_in, learned_from = last["learned_in"], last["learned_from"]
         if model is None or len(known) - learned_from >= self.config["learn"]["every"]:
             model, learned_in, learned_from = self.learn(known), number, len(known)
-        left = self.left(known)
+        left, other = self.left(known), self.config["ask"]["other"]
         metrics: dict[str, Any] = {
             "round": number,
             "session": self.session,
@@ -236,6 +249,9 @@ class Run:
             "learned_in": learned_in,
             "learned_from": learned_from,
             "target": self.config["stop"]["accuracy"],
+            "other": other,
+            "others": sum(label == other for label, _ in known.values()) if other else None,
+            "gold_lacks": self.config.unseen_other(self.gold.values()),
             **dict.fromkeys(("contradictions", "halting", "halting_counts")),
             **dict.fromkeys(("accuracy", "accuracy_low", "accuracy_high", "auc")),
         }
@@ -348,7 +364,9 @@ class Run:
         pool = self.stands_for[self.stands_for == self.stands_for.index].index
         return [str(item) for item in pool[~pool.isin(list(done))]]
 
-    def _checked(self, answers: pd.DataFrame) -> pd.DataFrame:
+    def _answered(self, number: int, questions: pd.DataFrame) -> pd.DataFrame:
+        assert self.ask is not None
+        answers = self.ask.ask(number, questions, self.round_folder(number))
         unknown = sorted(set(answers["label"].dropna().astype(str)) - set(self.classes))
         if unknown:
             raise InputError(
@@ -364,28 +382,7 @@ _TURNS = 2  # of learning from the consensus and consolidating with what was lea
 _HEARING = ("auto", "one-coin", "dawid-skene", "ground-truth")
 
 
-@contextmanager
-def alone(folder: str) -> Iterator[None]:
-    """Hold the run's lock: two processes on one run would ask everything twice.
-
-    Raises
-    ------
-    InputError
-        When another process has it.
-    """
-    with storage.explained("write", folder):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        handle = (Path(folder) / ".lock").open("w")
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"another gandt run works in {folder}; wait for it, or choose another folder") from error
-        for part in Path(folder).rglob(f".*.{'[0-9a-f]' * 32}.part"):  # of files that a killed process was writing
-            part.unlink(missing_ok=True)
-        yield
-
-
+@checked
 def run(
     config: Config,
     *,
@@ -396,4 +393,4 @@ def run(
 ) -> RunResult:
     """Run the rounds of a configuration until they stop; see :class:`Run`."""
     with alone(config[""]["run"]):
-        return Run(config, changed_pool=changed_pool, ask=ask, s3=s3).go(said)
+        return Run(config, changed_pool=changed_pool, ask=ask, said=said, s3=s3).go()

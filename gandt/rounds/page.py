@@ -100,6 +100,8 @@ def _facts(row: dict[str, Any]) -> str:
     if row.get("accuracy") is not None:
         span = f"{row['accuracy_low']:.1%} to {row['accuracy_high']:.1%}"
         facts.insert(0, ("accuracy on gold", f"{row['accuracy']:.1%}", f"{span}, {row['gold']:,} gold items"))
+    if row.get("other"):
+        facts.append((row["other"], f"{row['others']:,}", "of the labelled are none of the classes"))
     facts.append(
         ("answers", f"{row['answers']:,}", f"and {gold:,} about gold" if gold else f"in {row['round'] + 1} rounds")
     )

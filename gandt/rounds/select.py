@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gandt.arguments import checked, require_columns
 from gandt.candidates.carry import representatives
 from gandt.candidates.points import Points, squared_distances
 from gandt.candidates.relabel import rank_answers
@@ -26,6 +27,7 @@ SHORTLIST = 20_000
 _CHUNK = 50_000
 
 
+@checked
 def select(
     store: EmbeddingStore,
     labels: Mapping[str, str],
@@ -120,6 +122,7 @@ def select(
     )
 
 
+@checked
 def select_answers(
     store: EmbeddingStore,
     answers: pd.DataFrame,
@@ -157,6 +160,7 @@ def select_answers(
     """
     from gandt.consensus import consolidate
 
+    require_columns(answers, "answers", "item", "worker", "label")
     answers = answers.assign(item=store.names(answers["item"].astype(str)))
     consensus = consolidate(answers, categories=classes)
     labels = consensus.labels.dropna(subset=["label"])

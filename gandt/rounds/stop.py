@@ -6,8 +6,12 @@
   actionable metrics" (2020): stalled when all of the last three differences are below 0.01.
 * The *halting bar* compares the uncertainty of what would be asked next with the pool's own.
 * The *gain of the next hundred answers* extrapolates the error, which falls as a power of the answers.
+
+The *target* is reached when the lower end of the accuracy's 95 % interval reaches it, not the estimate: with 57 of 60
+gold items right the estimate is 95.0 %, and the accuracy may as well be 86 %.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -138,6 +142,44 @@ def next_gain(answers: Sequence[int], accuracy: Sequence[float | None], more: in
     return float(error * (1 - ((n[-1] + more) / n[-1]) ** slope))
 
 
+_Z = 1.959964  # of a 95 % interval
+
+
+def gold_needed(target: float, accuracy: float = 1.0) -> int | None:
+    """Return how many gold items put the lower end of Wilson's 95 % interval at ``target``; None for no number.
+
+    Wilson's interval holds the shares p₀ that a score test doesn't refuse, so its lower end reaches the target t where
+    (p - t) ≥ z √(t (1 - t) / n).
+
+    Parameters
+    ----------
+    target : float
+        Above 0 and below 1.
+    accuracy : float
+        The share of them that is right.
+    """
+    if accuracy <= target:
+        return None
+    return math.ceil(_Z**2 * target * (1 - target) / (accuracy - target) ** 2)
+
+
+def target_problem(target: float | None, gold: int) -> str | None:
+    """Say why so many gold items can't show a target, were all of them right: such a run would ask its whole pool."""
+    needed = gold_needed(target) if target is not None else 0
+    if target is None or (needed is not None and gold >= needed):
+        return None
+    most = math.floor(1000 * gold / (gold + _Z**2)) / 1000
+    return (
+        f"of {target:.1%} can't be shown by {gold:,} gold item{'s'[: gold != 1]}, even if all are right; give "
+        f"{needed:,} or more, or a target of {most:.1%} or less"
+    )
+
+
+def gold_lacks(other: str) -> str:
+    """Say what gold without an item of the label ``other`` can't tell."""
+    return f"No gold item is {other!r}, so gold doesn't tell how often what is none of the classes is taken for one."
+
+
 def judge(history: Sequence[Mapping[str, Any]], wishes: Mapping[str, Any]) -> list[Reason]:
     """Return what the rounds say; whoever runs them stops when any ``stop`` is true.
 
@@ -148,13 +190,16 @@ def judge(history: Sequence[Mapping[str, Any]], wishes: Mapping[str, Any]) -> li
         accuracy_high, auc, contradictions, halting (a state), left (items not asked), pool (items), price_per_answer,
         currency.
     wishes : mapping
-        Any of: accuracy (target), budget (answers), money, rounds, worth (price of one right label more), when_stalled
+        Any of: accuracy (target, for the lower end of the interval), budget (answers), money, rounds, worth (price of
+        one right label more), when_stalled
         (bool: stop then, instead of only saying so).
     """
     if not history:
         return []
     now = history[-1]
     reasons = [*_limits(history, wishes), *_signs(history, wishes)]
+    if now.get("gold_lacks"):
+        reasons.append(Reason("gold", False, gold_lacks(now["gold_lacks"])))
     if now["left"] == 0:
         reasons.insert(0, Reason("pool", True, "Every item of the pool has been asked."))
     return reasons
@@ -164,12 +209,17 @@ def _limits(history: Sequence[Mapping[str, Any]], wishes: Mapping[str, Any]) -> 
     now, reasons = history[-1], []
     target, found = wishes.get("accuracy"), now.get("accuracy")
     if target is not None and found is not None:
-        span = f"({now['accuracy_low']:.1%} to {now['accuracy_high']:.1%})"
-        if found >= target:
-            text = f"The classifier's accuracy on gold is {found:.1%} {span} and the target was {target:.1%}."
+        low, high = now["accuracy_low"], now["accuracy_high"]
+        text = f"The classifier's accuracy on gold is {found:.1%} (95 % interval {low:.1%} to {high:.1%})"
+        if low >= target:
+            text += f", and the whole interval reaches the target of {target:.1%}."
+        elif found >= target:
+            needed = gold_needed(target, found)
+            more = f"; with so many right, about {needed:,} gold items would show it" if needed else ""
+            text += f": the target of {target:.1%} isn't shown yet, as the interval begins below it{more}."
         else:
-            text = f"The classifier's accuracy on gold is {found:.1%} {span}, below the target of {target:.1%}."
-        reasons.append(Reason("target", found >= target, text))
+            text += f", below the target of {target:.1%}."
+        reasons.append(Reason("target", low >= target, text))
     for name, key, unit in (("budget", "answers", "answers"), ("money", "spent", now.get("currency", "USD"))):
         limit = wishes.get(name)
         if limit is not None:

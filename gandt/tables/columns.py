@@ -1,7 +1,7 @@
 """What the columns of gandt's tables hold, and which columns make which table.
 
 A column means the same in every table: ``confidence`` is a share wherever it stands. Columns that aren't listed here
-are text. Text is trimmed and normalised (:func:`gandt.names.clean`), and an empty one is a gap; names of items are
+are text. Text is trimmed and normalised (:func:`gandt.categories.tidy`), and an empty one is a gap; names of items are
 trimmed only, since a file system may tell apart what Unicode takes for the same.
 """
 
@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gandt.categories import tidy
 from gandt.errors import GandtWarning, InputError
-from gandt.names import as_text, clean
+from gandt.names import as_text
 from gandt.tables.delimited import NUMBER
 
 _ITEM_NAMES = ("item", "image", "carried_from", "left", "right", "source-ref", "uri")
@@ -200,7 +201,7 @@ def _text(column: Any, name: str, normal: bool, changed: dict[str, str]) -> Any:
 def _coded_text(column: Any, name: str, normal: bool, changed: dict[str, str]) -> Any:
     coded = column.to_pandas()
     texts = [_cell(value) or "" for value in coded.cat.categories]
-    cleaned = [clean(text) if normal else text.strip() for text in texts]
+    cleaned = [tidy(text) if normal else text.strip() for text in texts]
     for text, new in zip(texts, cleaned, strict=True):
         if text != new:
             changed.setdefault(name, text)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from gandt.arguments import checked
 from gandt.categories import names_of
 from gandt.categories import problems as category_problems
 from gandt.errors import ContractError
@@ -30,6 +31,7 @@ _ONE_FILE = frozenset({"include", "render"})
 _LATE_TAGS = frozenset({"#", "doc", "liquid", "echo", "ifchanged"})
 
 
+@checked
 def check(template: str, *, inputs: Inputs = ()) -> list[Problem]:
     """Find everything that is wrong with a template.
 

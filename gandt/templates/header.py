@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gandt.arguments import checked
 from gandt.errors import ContractError
 
 INPUT_TYPES = ("text", "list", "boolean", "object", "image", "images", "texts", "sounds")
@@ -101,6 +102,7 @@ class Header:
         return found
 
 
+@checked
 def header(template: str) -> Header | None:
     """Return the header of a template's text, or None where it has none.
 

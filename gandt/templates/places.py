@@ -3,6 +3,7 @@
 from typing import Any
 
 from gandt import resources, storage
+from gandt.arguments import checked
 from gandt.errors import InputError
 
 SUFFIX = ".liquid.html"
@@ -13,11 +14,13 @@ def names() -> list[str]:
     return sorted(path.name.removesuffix(SUFFIX) for path in resources.folder("templates").glob(f"*{SUFFIX}"))
 
 
+@checked
 def is_own(template: str) -> bool:
     """Tell whether ``template`` names one of gandt's own."""
     return template in names()
 
 
+@checked
 def read(template: str, *, s3: Any = None) -> str:
     """Return a template's text: one of gandt's own by name, else the file at a local path or ``s3://`` address.
 

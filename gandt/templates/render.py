@@ -10,6 +10,7 @@ from liquid.exceptions import LiquidError, LiquidSyntaxError, TemplateNotFoundEr
 from markupsafe import Markup
 
 from gandt import storage
+from gandt.arguments import checked
 from gandt.errors import ContractError
 from gandt.templates.scan import UnfinishedError, pieces
 
@@ -28,6 +29,7 @@ class _Environment(liquid.Environment):
     local_namespace_limit = 20_000_000
 
 
+@checked
 def render(template: str, task_input: Mapping[str, Any], *, grant: Callable[[str], str] | None = None) -> str:
     """Render a worker template with Ground Truth's dialect of Liquid.
 

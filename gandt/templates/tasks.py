@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from gandt import resources, storage
+from gandt.arguments import checked
 from gandt.errors import ContractError, InputError
 from gandt.templates.header import Header
 
@@ -22,6 +23,7 @@ _SHAPES = (
 )
 
 
+@checked
 def sample_input(told: Header | None) -> dict[str, Any]:
     """Make up a task input of the form that a template's header declares, with drawn pictures and a short tone.
 
@@ -45,6 +47,7 @@ def sample_input(told: Header | None) -> dict[str, Any]:
     return made
 
 
+@checked
 def manifest_inputs(
     manifest: str, *, labels: str | None = None, other: str | None = None, as_it_is: bool = False, s3: Any = None
 ) -> Iterator[tuple[int, dict[str, Any] | ContractError]]:
@@ -89,6 +92,7 @@ def manifest_inputs(
                 yield number, ContractError(f"{manifest}, line {number}: {error}")
 
 
+@checked
 def pick_line(inputs: Iterator[tuple[int, dict[str, Any] | ContractError]], line: int, manifest: str) -> dict[str, Any]:
     """Return the task input of one line (from 1) of a manifest.
 
@@ -109,6 +113,7 @@ def pick_line(inputs: Iterator[tuple[int, dict[str, Any] | ContractError]], line
     raise InputError(f"{manifest} has no line {line}; its last is {last}")
 
 
+@checked
 def task_file(path: str, *, s3: Any = None) -> dict[str, Any]:
     """Read a task input from a JSON file: the ``taskInput`` alone, or a pre-annotation Lambda's whole response.
 
@@ -131,6 +136,7 @@ def task_file(path: str, *, s3: Any = None) -> dict[str, Any]:
     return inner if isinstance(inner, dict) else given
 
 
+@checked
 def signed(uri: str, *, s3: Any = None) -> str:
     """Return an https address for an ``s3://`` one, signed with the caller's credentials, good for an hour."""
     bucket, key = storage.split_s3(uri)

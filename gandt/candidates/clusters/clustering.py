@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from gandt import storage, tables
+from gandt.arguments import checked
 from gandt.candidates.clusters.space import Array, Space, smoothed
 from gandt.candidates.clusters.ward import Tree, ward
 from gandt.embedding import EmbeddingStore
@@ -137,6 +138,7 @@ class Clustering:
             raise InputError(f"the clusters in {folder} are damaged ({error!r}); give another --out") from error
 
 
+@checked
 def cluster(
     store: EmbeddingStore, *, method: str = "ward", k_min: int = 2, k_max: int | None = None, seed: int = 0
 ) -> Clustering:
