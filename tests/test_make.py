@@ -22,6 +22,7 @@ def pytest_(*words: str, **environment: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={**left, **where}, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [(), ("-n", "2")], ids=["one process", "two"])
 def test_without_a_browser_one_line_says_how_many_and_what_mends_it(how: tuple[str, ...]) -> None:
     ran = pytest_(BROWSER_FILE, *how)
