@@ -5,13 +5,30 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint ci-environment clean
+# Tests run in one process a core. Which test is in which set is said in docs/architecture.md.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal \
+	--durations 5 --durations-min 10
+
+.PHONY: demo test quick test-slow test-all browser lint ci-environment clean
 
 demo: $(VENV)/local.stamp
 	$(BIN)/gandt demo --out gandt-demo
 
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not slow"
+
+# the inner loop: what needs neither a browser nor much time
+quick: $(VENV)/dev.stamp
+	$(PYTEST) -m "not slow and not browser"
+
+test-slow: $(VENV)/dev.stamp
+	$(PYTEST) -m slow
+
+test-all: test test-slow
+
+# Playwright's own Chromium, into the user's cache: without root, and used before a system's
+browser: $(VENV)/dev.stamp
+	$(BIN)/python -m playwright install chromium
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -47,6 +47,7 @@ EXTRAS["dev"] = [
     "playwright>=1.50",
     "pytest>=8",
     "pytest-timeout",
+    "pytest-xdist>=3.6",
     "ruff>=0.11",
     "setuptools>=77",  # builds the wheel that a test installs
 ]

@@ -160,6 +160,7 @@ def default_s3() -> Any:
 _DENIED = "access is denied; check the role's rights, the bucket's policy, and --requester-pays if its owner wants that"
 _EXPIRED = "the credentials have expired; renew them and run the same command again"
 _BUSY = "it asks for fewer requests, after all retries; run the same command again later, what is done stays done"
+CHANGED = "the object was changed while it was being read; run the same command again"
 _REASONS = {
     "404": "there is no such object",
     "NoSuchKey": "there is no such object",
@@ -170,8 +171,8 @@ _REASONS = {
     **dict.fromkeys(("503", "SlowDown", "ServiceUnavailable", "ThrottlingException"), _BUSY),
     **dict.fromkeys(("301", "PermanentRedirect"), "the bucket is in another region; name it with --region"),
     "InvalidObjectState": "the object is archived; restore it first",
-    "412": "the object was changed while it was being read; run the same command again",
-    "PreconditionFailed": "the object was changed while it was being read; run the same command again",
+    "412": CHANGED,
+    "PreconditionFailed": CHANGED,
 }
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from gandt import walk
 from gandt.aws import (
+    CHANGED,
     Access,
     access,
     client_config,
@@ -188,7 +189,10 @@ def _pause(attempt: int) -> None:
 
 
 class _Stream(io.RawIOBase):
-    """An object's content as it comes; after a broken connection it goes on at the same byte of the same version."""
+    """An object's content as it comes; after a broken connection it goes on at the same byte of the same version.
+
+    As long as nothing of it was handed out, it may begin again with whatever version is there.
+    """
 
     def __init__(self, uri: str, s3: Any) -> None:
         super().__init__()
@@ -199,7 +203,18 @@ class _Stream(io.RawIOBase):
 
     def _open(self) -> Any:
         same = {"Range": f"bytes={self._place}-", "IfMatch": self._version} if self._place else {}
-        found = self._s3.get_object(Bucket=self._bucket, Key=self._key, **same)
+        found = patiently(lambda: self._s3.get_object(Bucket=self._bucket, Key=self._key, **same))
+        if self._place:  # not every store that speaks S3 heeds both of what was asked
+            uri = f"s3://{self._bucket}/{self._key}"
+            if found["ETag"] != self._version:
+                found["Body"].close()
+                raise StorageError(f"can't read {uri}: {CHANGED}")
+            if not str(found.get("ContentRange", "")).startswith(f"bytes {self._place}-"):
+                found["Body"].close()
+                raise StorageError(
+                    f"can't read {uri}: its connection broke, and the store gives no part of an object; copy it here "
+                    "with the store's own tool"
+                )
         self._version = found["ETag"]
         return found["Body"]
 
@@ -211,8 +226,9 @@ class _Stream(io.RawIOBase):
         while True:
             try:
                 content = self._body.read(len(buffer))
-            except _broken():
-                if attempt == _ATTEMPTS:
+            except _broken() as error:
+                # a checksum is compared at the end, when the reader has it all: then there is nothing to go on with
+                if attempt == _ATTEMPTS or type(error).__name__ == "FlexibleChecksumError":
                     raise
                 self._body.close()
                 _pause(attempt)
@@ -236,6 +252,8 @@ def stream(uri: str, *, s3: Any = None) -> io.BufferedReader:
     ------
     botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError
         To be met by :func:`explained`, here and while reading.
+    StorageError
+        While reading on after a break, from a store that answers with another version or from another byte than asked.
     """
     return io.BufferedReader(_Stream(uri, s3 or default_s3()), 1 << 20)
 

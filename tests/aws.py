@@ -9,6 +9,9 @@ from unittest.mock import patch
 
 import boto3
 
+from gandt.deploy import Stack
+
+DATA = "gandt-sagemaker-123456789012-us-east-1"  # the stack's own bucket
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/gandt:1"
 # types that moto's CloudFormation passes over, with a warning
 UNKNOWN = "AWS::S3::BucketPolicy|AWS::SQS::QueuePolicy|AWS::SNS::TopicPolicy|AWS::CloudWatch::Alarm"
@@ -24,6 +27,11 @@ def transformed(template: str) -> str:
             return {}
 
     return json.dumps(transform(yaml_parse(template), {}, NoPolicies()))
+
+
+def stack(**options: Any) -> Stack:
+    """Return gandt's stack as ``gandt deploy`` handles it."""
+    return Stack(transform=transformed, poll=0.01, **options)
 
 
 @contextmanager

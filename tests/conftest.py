@@ -1,13 +1,24 @@
 """Fixtures that several rooms share."""
 
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: their pools of threads would wait for each other
+    for _pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(_pool, "1")  # read by numpy and others when they are first imported
+
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+# The same examples every time, however long they take on a busy machine; `--hypothesis-profile default` draws new ones.
+settings.register_profile("gandt", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("gandt")
+
+NO_BROWSER = "no Chromium on this machine; `make browser` brings Playwright's own, without root"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -46,21 +57,44 @@ def s3() -> Iterator[object]:
     storage.default_s3.cache_clear()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as ``browser`` what asks for the fixture of that name, itself or by way of another."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Give all tests that a missing browser skips one place, so that the summary counts them in one line."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple) and NO_BROWSER in report.longrepr[2]:
+        report.longrepr = ("tests that need a browser", 0, report.longrepr[2])
+    return report
+
+
+def chromium(playwright: Any) -> str | None:
+    """Return the path of Playwright's own Chromium, or else of the system's, or none."""
+    own = playwright.chromium.executable_path
+    if Path(own).is_file():
+        return str(own)
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[object]:
     """A headless Chromium (a Playwright browser); skips where there is none, but never in CI."""
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        reason = "no Chromium on this machine's PATH; install the package chromium to run browser tests"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
     from playwright.sync_api import sync_playwright
 
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic", "--no-first-run"]
     flags += ["--disable-component-update", "--disable-sync"]
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, headless=True, args=flags)
-        yield chromium
-        chromium.close()
+        path = chromium(playwright)
+        if path is None:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(NO_BROWSER)
+        started = playwright.chromium.launch(executable_path=path, headless=True, args=flags)
+        yield started
+        started.close()
 
 
 @pytest.fixture(scope="session")
@@ -133,7 +167,7 @@ def enter(browser: object, live: object) -> Iterator[object]:
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(invite(live, name, TEAM))
         return page

@@ -69,7 +69,7 @@ class CrowdPages:
             page = self.idle[options].pop()
         else:
             page = self.browser.new_context(**context).new_page()
-            page.set_default_timeout(5000)
+            page.set_default_timeout(60_000)
             page.on("pageerror", lambda error: self.errors.append(str(error)))
             page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
         self.used.append((options, page))

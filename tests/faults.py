@@ -19,7 +19,8 @@ class Faults:
 
     ``fault`` may return ``"slow down"`` (503), ``"throttle"`` (SageMaker's 400), ``"forbidden"`` (403), ``"gone"``
     (404), ``"reset"`` (the connection dies before the request is carried out), ``"lost"`` (… after it was), ``"cut"``
-    (half of the content comes), ``"flip"`` (a byte of the content is another).
+    (half of the content comes, to the last byte), ``"torn"`` (… or less, as chance has it), ``"flip"`` (a byte of the
+    content is another), ``"no version"`` or ``"no range"`` (the service never sees If-Match, or Range).
     """
 
     def __init__(self, upstream: str) -> None:
@@ -60,7 +61,9 @@ def faulty(upstream: str) -> Iterator[Faults]:
                 return self._send(status, {"Content-Type": "application/xml"}, S3_ERROR.format(code).encode())
             connection = http.client.HTTPConnection(faults.upstream.hostname or "", faults.upstream.port)
             try:
-                connection.request(self.command, self.path, body, dict(self.headers.items()))
+                unheard = {"no version": "if-match", "no range": "range"}.get(wrong or "")
+                passed = {name: value for name, value in self.headers.items() if name.lower() != unheard}
+                connection.request(self.command, self.path, body, passed)
                 answer = connection.getresponse()
                 content = answer.read()
                 headers = dict(answer.getheaders())
@@ -70,9 +73,12 @@ def faulty(upstream: str) -> Iterator[Faults]:
                 faults.done.append((self.command, path, answer.status))
             if wrong == "lost":
                 return self._kill()
-            if wrong == "cut":
+            if wrong in ("cut", "torn"):
                 self._send(answer.status, headers, content, content[: len(content) // 2])
-                return self._kill()
+                if wrong == "torn":
+                    return self._kill()
+                self.close_connection = True  # FIN: what was sent arrives
+                return None
             if wrong == "flip":
                 content = content[:-1] + bytes([content[-1] ^ 1])
             return self._send(answer.status, headers, content)

@@ -63,7 +63,7 @@ def invite(running: Any, name: str, team: str) -> str:
     return f"{running.address}/enter#{running.store.issue(worker, 'link', time.time() + 600)}"
 
 
-def until(condition: Any, seconds: float = 30) -> None:
+def until(condition: Any, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never happened"
@@ -102,3 +102,18 @@ def inside(page: Any) -> Any:
     # not wait_for_function: the page's policy forbids the eval that it needs
     until(lambda: inner.evaluate("Boolean(window.crowdElements) && document.readyState === 'complete'"))
     return inner
+
+
+@contextmanager
+def held(page: Any, key: str) -> Iterator[None]:
+    """Hold a key, or several such as Control+Enter, that ends the page in the frame, and let go after the block.
+
+    A frame that goes between a key's way down and up never says that it took the latter, and ``keyboard.press`` waits
+    for that word without end. So the block waits for the next page.
+    """
+    keys = key.split("+")
+    for each in keys:
+        page.keyboard.down(each)
+    yield
+    for each in reversed(keys):
+        page.keyboard.up(each)

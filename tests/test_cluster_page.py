@@ -187,7 +187,7 @@ def served(work: Work) -> Iterator[str]:
 def opened(browser: Any, address: str, **options: Any) -> Iterator[Any]:
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(60_000)
     broken: list[str] = []
     page.on("pageerror", lambda error: broken.append(str(error)))
     page.on("dialog", lambda dialog: (broken.append("a dialog"), dialog.dismiss()))

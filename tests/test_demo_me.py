@@ -13,6 +13,7 @@ from service import SHOWN, inside, until
 from gandt.demo import DemoResult, Me, run_demo
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alone", [True, False])
 def test_somebody_labels_the_demo_in_the_browser(digits: Path, tmp_path, browser, alone: bool) -> None:
     told: list[str] = []

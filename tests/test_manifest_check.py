@@ -144,9 +144,9 @@ def test_a_hundred_thousand_lines_take_seconds_and_little_memory(tmp_path) -> No
     with path.open("w") as file:
         for number in range(100_001):
             file.write(json.dumps({"source-ref": f"s3://bucket/images/{number:08}.jpg", "record": number}) + "\n")
-    start = time.perf_counter()
+    start = time.process_time()  # not the clock: others may be at work on this machine
     table = check_manifest(str(path))
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     assert only(table)[3].startswith("the manifest holds 100,001 data objects")
     assert seconds < 20  # about 1.5 s on a quiet machine
 

@@ -53,6 +53,7 @@ def there(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(NOTEBOOKS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "real"),
     [
@@ -113,6 +114,7 @@ def people(live: Any, names: list[str]) -> Iterator[None]:
             thread.join()
 
 
+@pytest.mark.slow
 def test_the_notebook_that_launches_runs_against_the_local_service(there, monkeypatch, capsys, tmp_path: Path) -> None:
     with running(str(tmp_path / "state")) as live:
         live.sagemaker.create_workteam(WorkteamName="friends", MemberDefinitions=MEMBERS, Description="friends")

@@ -32,6 +32,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(target.glob("*.whl"))
 
 
+@pytest.mark.slow
 def test_the_wheel_runs_the_demo_in_an_empty_environment_from_any_folder(wheel: Path, tmp_path: Path) -> None:
     """In CI everything comes from the registry; elsewhere the dependencies are borrowed, so that the test is quick."""
     home, anywhere = tmp_path / "venv", tmp_path / "any folder"

@@ -378,6 +378,7 @@ def test_a_failed_job_is_told_with_its_exit_message(s3) -> None:
         submit.wait("kites-1", sagemaker=client, s3=s3)
 
 
+@pytest.mark.slow
 def test_a_ray_cluster_gives_the_same_store(digits: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="ray isn't installed; pip install 'gandt[ray]'")
     from gandt.embedding import embed, merge

@@ -28,6 +28,7 @@ def test_every_configuration_is_one() -> None:
         parse_config(block)
 
 
+@pytest.mark.slow
 def test_the_wine_is_labelled_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)

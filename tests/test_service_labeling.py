@@ -97,7 +97,7 @@ def create(service: LabelingService, asked: dict[str, Any], names: str = "ab") -
 
 
 def until(condition) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.01)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import axe_playwright_python
-from service import SHOWN, TEAM, create, inside, until
+from service import SHOWN, TEAM, create, held, inside, until
 
 WORD = """<script src="https://assets.crowd.aws/crowd-html-elements.js"></script>
 <crowd-form><p>{{ task.input.source }}</p><crowd-input name="word" label="Word" required></crowd-input></crowd-form>"""
@@ -74,13 +74,14 @@ def test_a_page_loaded_ahead_leaves_the_keyboard_alone(live, enter) -> None:
         if left:
             ahead(page)
             page.wait_for_timeout(150)
-        inside(page)
+        inner = inside(page)
+        until(lambda inner=inner: inner.evaluate("document.hasFocus()"))
         shown = page.locator(SHOWN).get_attribute("src")
         page.keyboard.press("x")
-        page.keyboard.press("y")
-        page.wait_for_function(
-            "(src) => document.querySelector('iframe:not(.ahead)')?.getAttribute('src') !== src", arg=shown
-        )
+        with held(page, "y"):
+            page.wait_for_function(
+                "(src) => document.querySelector('iframe:not(.ahead)')?.getAttribute('src') !== src", arg=shown
+            )
     until(lambda: live.store.states("keys").get("answered") == 4)
 
 
@@ -199,13 +200,13 @@ def test_a_job_is_done_with_the_keyboard_alone(live, enter) -> None:
     page.get_by_role("button", name="Start").focus()
     page.keyboard.press("Enter")
     for word in ("one", "two"):
-        inside(page)
+        inner = inside(page)
         shown = page.locator(SHOWN).get_attribute("src")
-        until(lambda: page.evaluate("document.activeElement?.tagName") == "IFRAME")
+        until(lambda inner=inner: inner.evaluate("document.hasFocus()"))  # the frame's own word: it is another process
         page.keyboard.press("Tab")
         page.keyboard.type(word)
-        page.keyboard.press("Control+Enter")
-        until(lambda shown=shown: page.evaluate("page?.frame.getAttribute('src')") != shown)
+        with held(page, "Control+Enter"):
+            until(lambda shown=shown: page.evaluate("page?.frame.getAttribute('src')") != shown)
     page.get_by_role("heading", name="Nothing").first.wait_for()
     assert [answer.content for answer in live.store.answers_after("words", 0)] == [{"word": "one"}, {"word": "two"}]
 

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCHMARK = Path(__file__).resolve().parents[1] / "benchmarks" / "service.py"
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_when_the_service_is_killed_while_many_work() -> None:
     options = {"workers": 12, "objects": 30, "answers": 3, "kills": 2, "think": 0.02, "seconds": 90}
     command = [sys.executable, str(BENCHMARK), "soak"]
