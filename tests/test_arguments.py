@@ -185,6 +185,14 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Callable[[], di
         "embed": lambda: {"source": str(folder / "images"), "store": new()},
         "fingerprint": lambda: {"store": store},
         "merge": lambda: {"stores": [str(folder / "store")], "out": new()},
+        "gandt.embedding.gone.compare": lambda: {"store": store, "source": str(folder / "images")},
+        "gandt.embedding.gone.prune": lambda: {
+            "store": make_store(Path(new()), kinds=2, each=2)[0].path,
+            "source": str(folder / "images"),
+        },
+        "gandt.embedding.gone.vanished": lambda: {"items": items},
+        "gandt.embedding.gone.vanished_note": lambda: {"items": items, "what": "the items"},
+        "gandt.manifest.sources.where_of": lambda: {"source": manifest},
         "gandt.embedding.merge.check": lambda: {"store": str(folder / "store")},
         "connect": lambda: {"endpoint": "http://127.0.0.1:9"},
         "s3_of": lambda: {"endpoint": "http://127.0.0.1:9"},
@@ -350,9 +358,9 @@ def test_the_sentence_names_parameter_wanted_and_given(tmp_path: Path) -> None:
         (lambda: gandt.read_answers("out", s3="eu-west-1"), "read_answers: s3 must be a boto3 S3 client or None, not"),
         (lambda: store.rows("a.jpg"), "EmbeddingStore.rows: items must be a sequence of str, not str"),
         (lambda: EmbeddingStore(3), "EmbeddingStore: path must be str, not int"),
-        (lambda: gandt.filter_by_similarity("no store", {}), "no store holds no embedding store"),
+        (lambda: gandt.filter_by_similarity("no store", {}), "can't read no store: there is no such file or folder"),
     ):
-        with pytest.raises(InputError) as error:
+        with pytest.raises(GandtError) as error:
             call()
         assert sentence in str(error.value)
 

@@ -354,7 +354,7 @@ def test_the_owners_page_and_the_portal(live, browser) -> None:
     page.evaluate("location.hash = '%E0%A4%A'")  # no name at all
     page.get_by_role("link", name="pets").wait_for()
     page.goto(f"{live.address}/enter#{live.store.issue(live.store.add_worker(name, TEAM), 'link', 2e9)}")
-    page.get_by_text("left for you").wait_for()
+    page.get_by_text("1 left for you").wait_for()
     until(lambda: page.inner_text("#worker"))
     assert page.inner_text("#worker") == "\u05d0\u05d1␛⟨U+202E⟩<b>"
     assert "⟨U+202E⟩gnp <img src=x" in page.inner_text("main")

@@ -168,7 +168,8 @@ def test_names_stay_through_every_command_on_manifests(tmp_path, s3, per_page) -
     assert named(combine.merge_lines([done, bare], into="colour")[0]) == names
     assert named(combine.merge_lines([bare, done], into="colour")[0]) == names
 
-    storage.write_text("s3://bucket/again.manifest", "".join(json.dumps(line) + "\n" for line in again), s3=s3)
+    asking = [{**line, "labels": list(COLOURS)} for line in again]
+    storage.write_text("s3://bucket/again.manifest", "".join(json.dumps(line) + "\n" for line in asking), s3=s3)
     assert sorted(items_of("s3://bucket/again.manifest", s3=s3)) == names
     built = build_manifest(
         items_of("s3://bucket/again.manifest", s3=s3),
@@ -351,7 +352,28 @@ def test_readmes_own_way_speaks_of_the_stores_items_from_end_to_end(live, tmp_pa
     assert carried.loc[copy, "carried_from"] == str(tmp_path / "photos" / "red" / "a b.png")
     run("export", "labels.csv", "exported.csv", "--as", "table")
     assert set(tables.read_table(str(tmp_path / "exported.csv"))["item"]) == set(asked)
-    run("export", "labels.csv", "folders", "--as", "folders")
+    output = "s3://photos/jobs/my-job/manifests/output/output.manifest"
+    done = run("export", "labels.csv", "local.manifest", "--as", "manifest", "--status", "confident,relabel")
+    assert any("are local files, where no SageMaker job finds them" in said for said in done["notes"])
+    done = run(
+        "export",
+        "labels.csv",
+        "there.manifest",
+        "--as",
+        "manifest",
+        "--status",
+        "confident,relabel",
+        "--uploaded",
+        output,
+    )
+    assert not any("are local files" in said for said in done["notes"])
+    for line in map(json.loads, (tmp_path / "there.manifest").read_text().splitlines()):
+        assert line["source-ref"].startswith("s3://photos/") and line["gandt-items"][0] in asked
+        assert ("blue" in line["gandt-items"][0]) == (line["label-metadata"]["class-name"] == "blue")
+    read_again = run("manifest", "labels", "there.manifest", "--out", "there.csv")
+    assert read_again is not None
+    assert set(tables.read_table(str(tmp_path / "there.csv"))["item"]) == set(asked)
+    run("export", "labels.csv", "folders", "--as", "folders", "--status", "confident,relabel")
     files = [path.name for path in (tmp_path / "folders").rglob("*.png")]
     assert len(files) == len(asked) and {"IMG_0123.png", "a b.png", f"{NFC}.png", f"{NFD}.png"} <= set(files)
     # the owner's page knows gold by the same names

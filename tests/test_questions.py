@@ -1,6 +1,7 @@
 """Questions that nobody can answer: each bad input is refused at each place that could let it in."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -304,9 +305,9 @@ def test_awss_own_functions_need_a_category_file(world) -> None:
     [
         ([("a", "cat"), ("a", "dog")], "row 2: a stands in row 1 already; as 'cat' and as 'dog': keep the right one"),
         ([("a", "cat"), ("b", "cat"), ("a", " cat")], "row 3: a stands in row 1 already; keep one"),
-        ([("a", "cat"), ("b", "")], "row 2: it has no item or no label"),
-        ([("a", "cat"), ("b", None)], "row 2: it has no item or no label"),
-        ([(" ", "cat")], "row 1: it has no item or no label"),
+        ([("a", "cat"), ("b", "")], "row 2.* has no (item|label)"),
+        ([("a", "cat"), ("b", None)], "row 2.* has no (item|label)"),
+        ([(" ", "cat")], "row 1.* has no (item|label)"),
         ([("a", "cow")], "the label 'cow', which is none of 'cat', 'dog', 'none'"),
         ([("a", "Cat")], "the label 'Cat', which is none of"),
     ],
@@ -319,14 +320,14 @@ def test_bad_gold_is_refused(tmp_path: Path, rows, words) -> None:
     items = ["s3://b/1.jpg", "s3://b/2.jpg"]
     with pytest.raises(InputError) as error:
         build_manifest(items, gold=gold_labels(gold), **options)
-    assert words in str(error.value)
+    assert re.search(words, str(error.value))
 
     gold.to_csv(tmp_path / "gold.csv", index=False)
     (tmp_path / "items.txt").write_text("\n".join(items))
     named = ["--category", "cat", "--category", "dog", "--other", "none", "--gold-rate", ".5"]
     record = ["--gold", tmp_path / "gold.csv", "--gold-record", tmp_path / "record.csv"]
     told = command("manifest", "build", tmp_path / "items.txt", tmp_path / "out.manifest", *named, *record)
-    assert words in told
+    assert re.search(words, told)
     assert not (tmp_path / "out.manifest").exists()
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gandt.categories import tidy
-from gandt.errors import GandtWarning, InputError
+from gandt.errors import GandtWarning, InputError, StorageError
 from gandt.names import item_labels, matched, spelled_as
 from gandt.tables import ANSWERS, CANDIDATES, GOLD, ITEMS, LABELS, WORKERS, Schema, read_table, write_table
 
@@ -153,13 +153,24 @@ def test_odd_but_clear_csv_is_read(tmp_path: Path, text: str) -> None:
         ("t.csv", "item,decision,label\na,keep,cat\n", "holds candidates"),
         ("t.csv", "item,worker,label\na,w,cat\n", "holds answers"),
         ("t.csv", "image,decision\na,keep\n", "lacks the columns item, label"),
-        ("t.xlsx", "", "can't tell the table format"),
+        ("t.xlsx", "", "is a file of a kind that can't be used here; a table that ends in .csv"),
     ],
 )
 def test_what_a_table_cannot_be_is_refused_by_place(tmp_path: Path, name: str, content: str, told: str) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=told):
         read_table(str(tmp_path / name), LABELS)
+
+
+def test_a_path_that_is_not_there_is_told_from_one_of_another_kind(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="there is no such file or folder"):
+        read_table(str(tmp_path / "gold.csv"), GOLD)
+    with pytest.raises(StorageError, match="there is no such file or folder"):
+        read_table(str(tmp_path / "exmples"), GOLD)
+    with pytest.raises(InputError, match="is a folder of a kind that can't be used here"):
+        read_table(str(tmp_path), GOLD)
+    with pytest.raises(InputError, match="can't tell the table format"):
+        write_table(pd.DataFrame({"item": ["a"]}), str(tmp_path / "t.xlsx"))
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:

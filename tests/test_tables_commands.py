@@ -142,6 +142,7 @@ ELSEWHERE = {
     "manifest upload": "a list of files to send; tests/test_manifest_upload.py",
     "cluster": "checks are of its own clusters; tests/test_clusters.py",
     "generalize": "writes one",
+    "workers names": "takes worker and name; tests/test_worker_names.py",
     "processing submit": "takes the seeds that filter takes",
 }
 

@@ -5,6 +5,7 @@ lambdas/post_annotation/consolidation.py does the same without gandt; a test hol
 
 import contextlib
 import json
+import unicodedata
 from typing import Any
 
 from gandt.errors import ContractError
@@ -52,7 +53,7 @@ def chosen(value: Any) -> list[str]:
     names = value if isinstance(value, list) else [] if value is None else [value]
     names = [name if isinstance(name, str) else json.dumps(name, sort_keys=True) for name in names]
     # a lone surrogate can't be written as UTF-8: it would lose the whole table later
-    names = [name.encode("utf-8", "replace").decode().strip() for name in names]
+    names = [unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode()).strip() for name in names]
     return list(dict.fromkeys(name for name in names if name))
 
 

@@ -128,7 +128,7 @@ def _manifest_pairs(source: str, known: Collection[str], s3: Any) -> list[tuple[
     Where the line brings its item's name, that counts if the store knows it, else the address.
     """
     pairs = []
-    for number, line in enumerate(storage.read_text(source, s3=s3).splitlines(), 1):
+    for number, line in enumerate(storage.read_text(source, s3=s3).split("\n"), 1):
         if not line.strip():
             continue
         try:

@@ -113,6 +113,10 @@ def export_command(
     images: Annotated[bool, typer.Option("--images", help="coco: a folder with copies of the images, too.")] = False,
     link: Annotated[bool, typer.Option("--link", help="Hard-link files into folders instead of copying.")] = False,
     skip_missing: Annotated[bool, typer.Option("--skip-missing", help="Leave out items whose files are gone.")] = False,
+    uploaded: Annotated[
+        str | None,
+        typer.Option(help="manifest: a job's manifest, for the addresses that it uploaded local images to."),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Write labels in the form of others: manifest, COCO, YOLO, Pascal VOC, folders, Hugging Face's imagefolder.
@@ -128,7 +132,7 @@ def export_command(
     from gandt.manifest.labels import class_numbers, read_labels
     from gandt.tables import LABELS, read_table
 
-    apart([out], [labels, categories])
+    apart([out], [labels, categories, uploaded])
     if category and categories:
         raise InputError("classes are given by --category and by --categories; give one of the two")
     numbers: Any = category or (read_categories(categories, attribute) if categories else None)
@@ -151,12 +155,23 @@ def export_command(
         images=images,
         link=link,
         skip_missing=skip_missing,
+        uploaded=_uploaded(uploaded) if uploaded else None,
     )
     if json_:
         show_json({"out": out, "form": form, **vars(written)})
         return
     show_table("Exported", [{"items": written.items, "form": form, "out": out}])
     _tell(written)
+
+
+def _uploaded(manifest: str) -> dict[str, str]:
+    from gandt.errors import InputError
+    from gandt.manifest import where_of
+
+    found = where_of(manifest)
+    if not found:
+        raise InputError(f"{manifest} brings no names of uploaded items; give the output manifest of the labeling job")
+    return found
 
 
 def _tell(written: "Exported") -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gandt import storage
+from gandt.arguments import checked
 from gandt.embedding import sources
 from gandt.embedding.sources import Listed, list_source
 from gandt.embedding.store import GONE, EmbeddingStore, Record, part_names
@@ -57,6 +58,7 @@ class Difference:
         return said
 
 
+@checked
 def compare(store: EmbeddingStore, source: str, *, column: str | None = None, s3: Any = None) -> Difference:
     """Compare a store with its source.
 
@@ -91,6 +93,7 @@ def compare(store: EmbeddingStore, source: str, *, column: str | None = None, s3
     return Difference(missing, sorted(_gone(rest, source, listed, s3)), left_out)
 
 
+@checked
 def prune(store: str, source: str, *, column: str | None = None, s3: Any = None) -> tuple[EmbeddingStore, list[str]]:
     """Take the items out of a store whose files are gone; return the store, opened again, and their names.
 
@@ -123,6 +126,7 @@ def prune(store: str, source: str, *, column: str | None = None, s3: Any = None)
     return EmbeddingStore.open(store), gone
 
 
+@checked
 def vanished(items: Iterable[str]) -> list[str]:
     """Return the local items whose file, or tar shard, is not there; S3 isn't asked, nor about names that are no path.
 
@@ -153,6 +157,7 @@ def _absent(path: str) -> bool:
     return False
 
 
+@checked
 def vanished_note(items: Iterable[str], what: str) -> str:
     """Return the sentence that says how many items' files are gone; nothing where none is."""
     gone = vanished(items)

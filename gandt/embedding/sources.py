@@ -168,7 +168,7 @@ def _s3_prefix(source: str, s3: Any, told: LeftOut) -> Iterator[Listed]:
 def _named(source: str, extension: str, column: str | None, s3: Any) -> Iterator[Listed]:
     """Yield what a list, manifest or table names; relative paths count from the list's own folder."""
     if extension in (".txt", ".lst"):
-        names = [line.strip() for line in storage.read_text(source, s3=s3).splitlines()]
+        names = [line.strip() for line in storage.read_text(source, s3=s3).split("\n")]
     elif extension == ".manifest":
         names = list(_manifest_names(source, s3))
     else:
@@ -198,7 +198,7 @@ def _addressed(name: str, source: str) -> Listed:
 
 
 def _manifest_names(source: str, s3: Any) -> Iterator[str]:
-    for number, line in enumerate(storage.read_text(source, s3=s3).splitlines(), 1):
+    for number, line in enumerate(storage.read_text(source, s3=s3).split("\n"), 1):
         if not line.strip():
             continue
         try:

@@ -9,12 +9,14 @@ from typing import Any
 
 import pandas as pd
 
+from gandt import storage
 from gandt.errors import InputError
 from gandt.export.classes import Classes
 from gandt.export.files import Sizes, missing
 from gandt.export.rows import Labelled, made_by_people, plain_rows
 from gandt.export.selection import STATUSES, Selection, check_table, of_attribute, of_status, select
 from gandt.export.shapes import inside
+from gandt.names import matched
 from gandt.progress import track
 from gandt.tables import write_table
 from gandt.tables.delimited import write_delimited
@@ -39,7 +41,7 @@ class Form:
     kinds : tuple of str
         What it holds: ``one`` label an item, ``several``, ``box``, ``polygon``, ``mask``.
     options : tuple of str
-        What of :func:`export`'s options it takes: ``link``, ``images``, ``sizes``.
+        What of :func:`export`'s options it takes: ``link``, ``images``, ``sizes``, ``uploaded``.
     otherwise : str
         Where to go with labels of other kinds.
     numbered : bool
@@ -55,7 +57,7 @@ class Form:
 
 FORMS = {
     "table": Form("", tuple(_KINDS), numbered=False),
-    "manifest": Form("manifest.to_manifest", ("one", "several", "box"), ("sizes",), "take coco"),
+    "manifest": Form("manifest.to_manifest", ("one", "several", "box"), ("sizes", "uploaded"), "take coco"),
     "coco": Form(
         "coco.to_coco", ("box", "polygon", "mask"), ("sizes", "images", "link"), "take manifest or imagefolder"
     ),
@@ -114,6 +116,7 @@ def export(
     images: bool = False,
     link: bool = False,
     skip_missing: bool = False,
+    uploaded: Mapping[str, str] | None = None,
     s3: Any = None,
 ) -> Exported:
     """Write labels in one of :data:`FORMS`.
@@ -143,6 +146,9 @@ def export(
         Hard-link local files instead of copying them.
     skip_missing : bool
         Leave out items whose files are gone, instead of refusing them.
+    uploaded : mapping of str to str, optional
+        Manifest: the address that each item was uploaded to, such as :func:`gandt.manifest.where_of` reads it from a
+        job's manifest.
     s3 : optional
         A boto3 S3 client.
 
@@ -161,7 +167,7 @@ def export(
     """
     if form not in FORMS:
         raise InputError(f"there is no form {form!r}; take one of {', '.join(FORMS)}")
-    given = {"link": link, "images": images, "sizes": sizes is not None}
+    given = {"link": link, "images": images, "sizes": sizes is not None, "uploaded": uploaded is not None}
     for option in (name for name, wanted in given.items() if wanted and name not in FORMS[form].options):
         takers = ", ".join(name for name, each in FORMS.items() if option in each.options)
         raise InputError(f"the form {form} has no use for {_NAMED[option]}, which is of {takers}; leave it out")
@@ -190,9 +196,10 @@ def export(
     _cut(selection, measured, form != "coco" or images)
     classes = Classes(selection, categories)
     module, _, function = FORMS[form].where.partition(".")
-    options: dict[str, Any] = {name: given[name] for name in FORMS[form].options if name != "sizes"}
+    options: dict[str, Any] = {name: given[name] for name in FORMS[form].options if name in ("link", "images")}
     if form == "manifest":
-        options["attribute"] = attribute or _only(labels) or "label"
+        options |= {"attribute": attribute or _only(labels) or "label", "uploaded": uploaded}
+        _say_local(selection, uploaded or {})
     write = getattr(importlib.import_module(f"gandt.export.{module}"), function)
     write(selection, out, classes, measured, s3=s3, **options)
     return Exported(
@@ -203,7 +210,25 @@ def export(
     )
 
 
-_NAMED = {"link": "--link", "images": "--images", "sizes": "the images' sizes (--store)"}
+_NAMED = {
+    "link": "--link",
+    "images": "--images",
+    "sizes": "the images' sizes (--store)",
+    "uploaded": "the addresses of uploaded items (--uploaded)",
+}
+
+
+def _say_local(selection: Selection, uploaded: Mapping[str, str]) -> None:
+    """Refuse addresses of other items, and note items that lie on this machine alone."""
+    items = [each.item for each in selection.items]
+    if uploaded:
+        matched(items, uploaded, what="the labels", among="the uploaded items")
+    local = [] if selection.text else [item for item in items if not storage.is_s3(uploaded.get(item, item))]
+    if local:
+        selection.notes.append(
+            f"{len(local):,} items such as {local[0]} are local files, where no SageMaker job finds them; --uploaded "
+            "with the labeling job's output manifest gives them the addresses that they were uploaded to"
+        )
 
 
 def _only(labels: pd.DataFrame) -> str | None:

@@ -4,6 +4,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/sms-data-output.html
 """
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,15 +15,24 @@ from gandt.export.files import Sizes
 from gandt.export.rows import Labelled
 from gandt.export.selection import Selection
 from gandt.manifest.check import check_label_attribute
+from gandt.manifest.lines import named
 
 
 def to_manifest(
-    selection: Selection, out: str, classes: Classes, sizes: Sizes, *, attribute: str = "label", s3: Any = None
+    selection: Selection,
+    out: str,
+    classes: Classes,
+    sizes: Sizes,
+    *,
+    attribute: str = "label",
+    uploaded: Mapping[str, str] | None = None,
+    s3: Any = None,
 ) -> None:
     """Write one label an item as classification, several as multi-label, boxes as object detection.
 
     A confidence that nobody knows is left out (0 would say "surely wrong"), as ``human-annotated`` is where nobody
-    knows who made the label. ``status`` and ``method`` are gandt's own, beside the contract's keys.
+    knows who made the label. ``status`` and ``method`` are gandt's own, beside the contract's keys. Items that are
+    ``uploaded`` stand at their addresses there, and their names beside them.
 
     Raises
     ------
@@ -45,7 +55,7 @@ def to_manifest(
         if each.human is not None:
             said["human-annotated"] = "yes" if each.human else "no"
         line = {
-            "source" if selection.text else "source-ref": each.item,
+            "source" if selection.text else "source-ref": (uploaded or {}).get(each.item, each.item),
             attribute: value,
             f"{attribute}-metadata": {
                 **more,
@@ -54,7 +64,7 @@ def to_manifest(
                 "job-name": "gandt",
             },
         }
-        lines.append(json.dumps(line, ensure_ascii=False))
+        lines.append(json.dumps(named(line, [each.item]), ensure_ascii=False))
     storage.write_text(out, "\n".join(lines) + "\n", s3=s3, content_type="application/jsonlines")
 
 

@@ -40,7 +40,7 @@ def items_of(source: str, *, s3: Any = None, left_out: storage.LeftOut | None = 
     """
     suffix = PurePosixPath(source.rstrip("/")).suffix.lower()
     if suffix == ".txt":
-        items = [line.strip() for line in storage.read_text(source, s3=s3).splitlines() if line.strip()]
+        items = [line.strip() for line in storage.read_text(source, s3=s3).split("\n") if line.strip()]
     elif suffix in _MANIFESTS:
         items = list(addresses(read_lines(source, s3=s3)))
     elif suffix in tables.FORMATS:
@@ -63,6 +63,7 @@ def items_of(source: str, *, s3: Any = None, left_out: storage.LeftOut | None = 
     return items
 
 
+@checked
 def where_of(source: str, *, s3: Any = None) -> dict[str, str]:
     """Return what a manifest shows for those of its items whose names it brings, by name; {} for other sources.
 

@@ -301,8 +301,8 @@ class JobAsker:
         ticker, ask = Ticker(), self.ask_
 
         def shown(found: "JobStatus") -> None:
-            closed = workers * found.human if found.answers is None else 0  # the line says it where it is known
-            answers = f", {closed:,} answers" if closed else ""
+            given = workers * found.human if found.answers is None else found.answers
+            answers = f", {given:,} answers" if given and (found.answers is None or found.ended) else ""
             ticker.show(f"{found.line()}{answers}", final=found.ended)
 
         def said(sentence: str) -> None:

@@ -50,7 +50,7 @@ def _range(least: float, most: float) -> str:
 
 
 def _classes(value: Any) -> str | None:
-    if not (isinstance(value, list) and len(value) > 1 and all(_text(each) is None for each in value)):
+    if not (isinstance(value, list) and len(value) > 1 and all(isinstance(each, str) for each in value)):
         return "must be a list of two or more different texts"
     wrong = [sentence for severity, sentence in problems(value) if severity == "error"]
     return f"must be a list of two or more different texts ({'; '.join(wrong)})" if wrong else None

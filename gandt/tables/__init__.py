@@ -8,12 +8,12 @@ table means the same in all three forms. What the columns hold is said in ``colu
 import io
 import json
 from collections.abc import Collection, Iterable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 
-from gandt import storage
+from gandt import storage, walk
 from gandt.errors import InputError
 from gandt.tables.columns import (
     ANSWERS,
@@ -93,6 +93,8 @@ def read_table(
     GandtWarning
         When text was trimmed or normalised.
     """
+    if not storage.is_s3(uri) and not (Path(uri).is_file() and PurePosixPath(uri).suffix.lower() in FORMATS):
+        raise walk.unusable(uri, "a table that ends in .csv, .parquet or .jsonl")
     extension = _format(uri)
     content = storage.read_bytes(uri, s3=s3)
     decimal = "."

@@ -6,6 +6,7 @@ What a form field means is the same as in gandt/answers/content.py; a test holds
 import contextlib
 import json
 import math
+import unicodedata
 
 # What is taken as a worker's reliability while nothing is known of him, and the bounds within which it is believed.
 USUAL_RELIABILITY = 0.8
@@ -187,7 +188,7 @@ def chosen(value):
     names = value if isinstance(value, list) else [] if value is None else [value]
     names = [name if isinstance(name, str) else json.dumps(name, sort_keys=True) for name in names]
     # a lone surrogate can't be written as UTF-8: it would lose the whole table later
-    names = [name.encode("utf-8", "replace").decode().strip() for name in names]
+    names = [unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode()).strip() for name in names]
     return list(dict.fromkeys(name for name in names if name))
 
 

@@ -116,7 +116,7 @@ def _quality(where, s3):
         try:
             rows = json.loads(text)
         except ValueError:
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
     except PayloadError as error:
         raise PayloadError(f"WORKER_QUALITY: {error}") from None
     except (ValueError, RecursionError):
