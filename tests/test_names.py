@@ -375,7 +375,7 @@ def test_readmes_own_way_speaks_of_the_stores_items_from_end_to_end(live, tmp_pa
     assert set(tables.read_table(str(tmp_path / "there.csv"))["item"]) == set(asked)
     run("export", "labels.csv", "folders", "--as", "folders", "--status", "confident,relabel")
     files = [path.name for path in (tmp_path / "folders").rglob("*.png")]
-    assert len(files) == len(asked) and {"IMG_0123.png", "a b.png", f"{NFC}.png", f"{NFD}.png"} <= set(files)
+    assert len(files) == len(asked) and {"IMG_0123.png", "a b.png"} <= set(files)
     # the owner's page knows gold by the same names
     gold = [{"data_object": "0", "item": line_items(live.store.lines("my-job")[0])[0], "label": "red"}]
     assert Progress(live.store).set_gold(live.store.job("my-job"), gold, 0) == 1
