@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 # Tests run in one process a core. Which test is in which set is said in docs/architecture.md.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal \
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile \
 	--durations 5 --durations-min 10
 
 .PHONY: demo test quick test-slow test-all browser lint ci-environment clean
