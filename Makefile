@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 # Tests run in one process a core. Which test is in which set is said in docs/architecture.md.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal \
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile \
 	--durations 5 --durations-min 10
 
-.PHONY: demo test quick test-slow test-all browser lint ci-environment clean
+.PHONY: demo test quick sizes test-slow test-all browser lint ci-environment clean
 
 demo: $(VENV)/local.stamp
 	$(BIN)/gandt demo --out gandt-demo
@@ -19,7 +19,11 @@ test: $(VENV)/dev.stamp
 
 # the inner loop: what needs neither a browser nor much time
 quick: $(VENV)/dev.stamp
-	$(PYTEST) -m "not slow and not browser"
+	$(PYTEST) -m "not slow and not medium and not browser"
+
+# measure anew which tests are too long for it
+sizes: $(VENV)/dev.stamp
+	PYTHONPATH=tests $(BIN)/python -m pytest -p sizes -m "not slow and not browser"
 
 test-slow: $(VENV)/dev.stamp
 	$(PYTEST) -m slow

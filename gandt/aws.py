@@ -71,12 +71,26 @@ def session(access: Access | None = None) -> Any:
         region = wanted.region or os.environ.get("AWS_REGION")
         made = boto3.Session(botocore_session=core, profile_name=wanted.profile, region_name=region)
         core.get_scoped_config()
+        core.register("before-parse", _whole)
         return made
     except ProfileNotFound as error:
         raise StorageError(
             f"there is no AWS profile {wanted.profile or os.environ.get('AWS_PROFILE')!r}; "
             "`aws configure list-profiles` names those of this machine"
         ) from error
+
+
+def _whole(response_dict: dict[str, Any], operation_model: Any, **_: Any) -> None:
+    """Refuse an answer of which a part is missing; botocore takes JSON that is cut short for an empty answer."""
+    from botocore.exceptions import ConnectionClosedError
+
+    body, headers = response_dict["body"], response_dict["headers"]
+    told = headers.get("content-length", "")
+    if not isinstance(body, bytes) or operation_model.http.get("method") == "HEAD" or not told.isdigit():
+        return  # a stream, which is checked as it is read, or nothing to compare with
+    if response_dict["status_code"] == 200 and len(body) < int(told):
+        service = operation_model.service_model.service_name
+        raise ConnectionClosedError(endpoint_url=f"{service} ({len(body)} of {told} bytes came)")
 
 
 @lru_cache(maxsize=1)

@@ -189,10 +189,7 @@ def _pause(attempt: int) -> None:
 
 
 class _Stream(io.RawIOBase):
-    """An object's content as it comes; after a broken connection it goes on at the same byte of the same version.
-
-    As long as nothing of it was handed out, it may begin again with whatever version is there.
-    """
+    """An object's content as it comes; once a byte is handed out, what follows is of the same version or an error."""
 
     def __init__(self, uri: str, s3: Any) -> None:
         super().__init__()
@@ -205,16 +202,11 @@ class _Stream(io.RawIOBase):
         same = {"Range": f"bytes={self._place}-", "IfMatch": self._version} if self._place else {}
         found = patiently(lambda: self._s3.get_object(Bucket=self._bucket, Key=self._key, **same))
         if self._place:  # not every store that speaks S3 heeds both of what was asked
-            uri = f"s3://{self._bucket}/{self._key}"
-            if found["ETag"] != self._version:
+            same_place = found.get("ContentRange", "").startswith(f"bytes {self._place}-")
+            if found["ETag"] != self._version or not same_place:
                 found["Body"].close()
-                raise StorageError(f"can't read {uri}: {CHANGED}")
-            if not str(found.get("ContentRange", "")).startswith(f"bytes {self._place}-"):
-                found["Body"].close()
-                raise StorageError(
-                    f"can't read {uri}: its connection broke, and the store gives no part of an object; copy it here "
-                    "with the store's own tool"
-                )
+                why = CHANGED if same_place else "its connection broke, and the store gives no part of an object"
+                raise StorageError(f"can't read s3://{self._bucket}/{self._key}: {why}")
         self._version = found["ETag"]
         return found["Body"]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from sizes import MEDIUM, function_of
 
 # The same examples every time, however long they take on a busy machine; `--hypothesis-profile default` draws new ones.
 settings.register_profile("gandt", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -58,8 +59,11 @@ def s3() -> Iterator[object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as ``browser`` what asks for the fixture of that name, itself or by way of another."""
+    """Mark as ``browser`` what asks for the fixture of that name, itself or by way of another, and as ``medium``."""
+    medium = set(MEDIUM.read_text(encoding="utf-8").split("\n"))
     for item in items:
+        if function_of(item) in medium:
+            item.add_marker("medium")
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
 

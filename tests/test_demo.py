@@ -126,6 +126,7 @@ def test_the_report_in_a_browser(finished: DemoResult, browser) -> None:
     assert {url.split(":")[0] for url in asked} <= {"file", "data", "about"}
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_result_and_a_second_run_takes_up_the_first(
     finished: DemoResult, digits: Path, tmp_path: Path
 ) -> None:
@@ -247,6 +248,7 @@ def test_no_free_port(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         run_demo(str(tmp_path / "out"), images=str(digits))
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_half_written_and_the_run_goes_on(digits: Path, tmp_path: Path) -> None:
     arguments = ["demo", "--images", str(digits), "--out", "out", "--json"]
     running = subprocess.Popen(

@@ -137,6 +137,7 @@ def cloud(digits: Path) -> Iterator[Cloud]:
 
 
 def test_the_machine_runs_the_rounds_until_all_is_sure(cloud: Cloud) -> None:
+    before = len(cloud.ticket_first)
     execution = cloud.start()
     found = cloud.ended(execution, cloud.ground_truth.finish)
     assert found["status"] == "SUCCEEDED", found
@@ -144,7 +145,7 @@ def test_the_machine_runs_the_rounds_until_all_is_sure(cloud: Cloud) -> None:
     labels = tables.read_table(f"s3://{DATA}/rounds/kites/labels.parquet", s3=cloud.s3)
     gold = set(cloud.gold["item"])
     assert set(labels["item"]) == set(cloud.truth) - gold  # every item once, gold apart
-    assert run["round"] >= 1 and cloud.ticket_first == [True] * run["round"]
+    assert run["round"] >= 1 and cloud.ticket_first[before:] == [True] * run["round"]
     assert run["spent"] <= 400
     right = [cloud.truth[item] == label for item, label in zip(labels["item"], labels["label"], strict=True)]
     assert sum(right) > 0.85 * len(right)

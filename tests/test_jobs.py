@@ -294,7 +294,7 @@ def test_waiting_survives_throttling_and_lost_connections(live, gandt, tmp_path:
             from botocore.config import Config
 
             once = Config(retries={"mode": "standard", "total_max_attempts": 1})
-            return boto3.client("sagemaker", endpoint_url=network.address, config=once)
+            return storage.session().client("sagemaker", endpoint_url=network.address, config=once)
 
         ended = jobs.wait("Stormy", connect=connect, sleep=sleep, said=said.append)
     assert ended.status == "Completed" and len(naps) >= 8 and len(set(naps)) == len(naps)  # jittered

@@ -108,6 +108,7 @@ def alone(pool: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, byte
     return fleet.files()
 
 
+@pytest.mark.slow
 def test_one_instance_and_three_with_one_killed_and_restarted_give_the_same(pool, alone, tmp_path: Path) -> None:
     many = Fleet(pool, tmp_path / "many", "s3://bucket/many")
     victim = many.start(2, 3, most=6)
@@ -138,6 +139,7 @@ def storage_has(pool: Any, place: str) -> bool:
     return any(True for _ in storage.list_uris(place, s3=pool.s3))
 
 
+@pytest.mark.slow
 def test_an_array_job_of_batch_gives_the_same(pool, alone, tmp_path: Path) -> None:
     batch = Fleet(pool, tmp_path / "batch", "s3://bucket/batch")
     processes = []

@@ -65,7 +65,8 @@ def test_a_labeling_job_is_created_described_listed_and_stopped(live) -> None:
     assert described["LabelingJobOutput"]["OutputDatasetS3Uri"] == output
     (summary,) = sagemaker.list_labeling_jobs(NameContains="first", CreationTimeAfter=before)["LabelingJobSummaryList"]
     assert summary["LabelingJobName"] == "First-Job"
-    (work,) = sagemaker.list_labeling_jobs_for_workteam(WorkteamArn=live.team)["LabelingJobSummaryList"]
+    works = sagemaker.list_labeling_jobs_for_workteam(WorkteamArn=live.team)["LabelingJobSummaryList"]
+    (work,) = (each for each in works if each["JobReferenceCode"] == described["JobReferenceCode"])
     assert work["LabelCounters"] == {"HumanLabeled": 0, "PendingHuman": 3, "Total": 3}
     assert work["JobReferenceCode"] == described["JobReferenceCode"]
     sagemaker.stop_labeling_job(LabelingJobName="First-Job")

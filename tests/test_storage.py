@@ -3,6 +3,7 @@
 import io
 import json
 import random
+import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import boto3
 import numpy as np
 import pytest
+from botocore.exceptions import ConnectionClosedError
 from faults import Faults, faulty
 from PIL import Image
 from test_embedding_models import tiny_onnx
@@ -279,6 +281,30 @@ def test_a_stream_whose_content_came_wrong_ends_in_an_error(net, s3) -> None:
     with pytest.raises(StorageError, match="checksum"):
         list(read_lines("s3://bucket/m.manifest", s3=client))
     assert network.asked["GET", "/bucket/m.manifest"] == 1
+
+
+def test_an_answer_cut_short_is_no_empty_answer(net, s3) -> None:
+    """Neither a listing, which is XML, nor a list of jobs, which is JSON; botocore passes the latter on as {}."""
+    network, client = net
+    s3.put_object(Bucket="bucket", Key="a", Body=b"a")
+    network.fault = lambda method, path, count: "cut"
+    with pytest.raises(StorageError, match="can't list s3://bucket/"):
+        list(storage.list_uris("s3://bucket/", s3=client))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                asked = b""
+                while not asked.endswith(b"{}"):  # to the end of its body; closing earlier would reset the connection
+                    asked += connection.recv(10_000)
+                connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n{"LabelingJobSummaryList": ')
+
+        threading.Thread(target=answer, daemon=True).start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        sagemaker = storage.session().client("sagemaker", endpoint_url=address)
+        with pytest.raises(ConnectionClosedError, match="27 of 40 bytes"):
+            sagemaker.list_labeling_jobs()
 
 
 def test_large_files_go_in_parts_and_leave_none_behind(net, s3, tmp_path: Path, monkeypatch) -> None:
