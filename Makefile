@@ -44,7 +44,7 @@ lint: $(VENV)/dev.stamp
 ci-environment: $(VENV)/ci.stamp
 
 $(VENV)/ci.stamp: $(VENV)/dev.stamp
-	$(PIP) torch openvino crowd-kit pillow-heif ray
+	$(PIP) torch openvino crowd-kit pillow-heif ray pycocotools datasets
 	@touch $@
 
 $(VENV)/bin/python:

@@ -8,8 +8,7 @@ character gets one more, so every text comes back as it was.
 
 import codecs
 import csv
-import io
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import pandas as pd
@@ -76,10 +75,7 @@ def read_delimited(content: bytes, uri: str, *, codes: Collection[str] = ()) -> 
     """
     text = decoded(content, uri)
     delimiter, text = _delimiter(text)
-    header = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), None)
-    while header == []:  # empty lines above the header
-        text = text.split("\n", 1)[1]
-        header = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), None)
+    header = next(csv.reader(_lines(text), delimiter=delimiter), None)
     if header is None:
         raise InputError(f"{uri} is empty; a table begins with the names of its columns")
     names = [name.strip() for name in header]
@@ -132,17 +128,25 @@ def _plain(value: Any) -> str:
 
 def _delimiter(text: str) -> tuple[str, str]:
     """Return the delimiter, and the text without a line that names it (``sep=;``)."""
-    first, _, rest = text.partition("\n")
-    if first.strip().lower().startswith("sep=") and len(first.rstrip("\r")) == 5:
-        return first[4], rest
-    start = text.lstrip("\r\n")
+    text = text.lstrip("\r\n")
+    if text[:4].lower() == "sep=" and text[5:7].lstrip("\r").startswith("\n"):
+        return text[4], text[text.index("\n") + 1 :]
     split = {}
     for delimiter in _DELIMITERS:
         try:
-            split[delimiter] = len(next(csv.reader(io.StringIO(start, newline=""), delimiter=delimiter), []))
+            split[delimiter] = len(next(csv.reader(_lines(text), delimiter=delimiter), []))
         except csv.Error:
             split[delimiter] = 0
     return max(_DELIMITERS, key=lambda delimiter: split[delimiter]), text
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yield lines with their ends, without a copy of the whole."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        yield text[start:end]
+        start = end
 
 
 def _quickly(text: str, names: list[str], delimiter: str, codes: Collection[str]) -> dict[str, Any] | None:
@@ -168,7 +172,7 @@ def _slowly(text: str, names: list[str], delimiter: str, uri: str) -> dict[str, 
     """Read row by row; further cells are passed over where they are empty."""
     import pyarrow as pa
 
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(_lines(text), delimiter=delimiter, strict=True)
     cells: list[list[str | None]] = [[] for _ in names]
     csv.field_size_limit(2**31 - 1)
     try:
