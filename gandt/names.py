@@ -3,6 +3,7 @@
 A file system, a spreadsheet and a person write one name in several Unicode forms, with blanks around it or without.
 """
 
+import contextlib
 import json
 import math
 import warnings
@@ -50,7 +51,15 @@ def spelled_as(names: Iterable[str], known: Iterable[str]) -> list[str]:
     return [name if name in exact else forms.get(tidy(name), name) for name in names]
 
 
-def matched(names: Sequence[str], known: Collection[str], *, what: str, among: str, some: bool = True) -> list[str]:
+def matched(
+    names: Sequence[str],
+    known: Collection[str],
+    *,
+    what: str,
+    among: str,
+    some: bool = True,
+    given: Sequence[str] | None = None,
+) -> list[str]:
     """Return names as ``known`` spells them, and refuse a join in which nothing meets.
 
     Parameters
@@ -63,6 +72,8 @@ def matched(names: Sequence[str], known: Collection[str], *, what: str, among: s
         The two sides, for messages: "gold.csv" and "the answers".
     some : bool
         Warn when only some of ``names`` are there.
+    given : sequence of str, optional
+        The names as the user wrote them, for messages.
 
     Raises
     ------
@@ -80,10 +91,11 @@ def matched(names: Sequence[str], known: Collection[str], *, what: str, among: s
     there = known if isinstance(known, (set, frozenset, dict)) else set(known)
     if not there:
         return spelled
-    strangers = [name for name in spelled if name not in there]
+    wrote = list(given) if given is not None else spelled
+    strangers = [told for name, told in zip(spelled, wrote, strict=True) if name not in there]
     if len(strangers) == len(spelled):
         raise InputError(
-            f"no item of {what}, such as {spelled[0]!r}, is among {among}, such as {min(there)!r}; name them alike in "
+            f"no item of {what}, such as {wrote[0]!r}, is among {among}, such as {min(there)!r}; name them alike in "
             "both"
         )
     if strangers and some:
@@ -93,6 +105,20 @@ def matched(names: Sequence[str], known: Collection[str], *, what: str, among: s
             stacklevel=2,
         )
     return spelled
+
+
+def refuse_several(item: str, label: str, what: str) -> None:
+    """Refuse a label that is a JSON list of several, where an item has one.
+
+    Raises
+    ------
+    InputError
+        Naming the item.
+    """
+    if label.startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):
+            if isinstance(json.loads(label), list):
+                raise InputError(f"{what} gives {item} several labels ({label}), where one an item is wanted")
 
 
 def item_labels(table: pd.DataFrame, what: str) -> dict[str, str]:
@@ -108,11 +134,12 @@ def item_labels(table: pd.DataFrame, what: str) -> dict[str, str]:
     Raises
     ------
     InputError
-        When an item has two labels.
+        When an item has two labels, or one that is a list of several.
     """
     found: dict[str, str] = {}
     rows = table.dropna(subset=["item", "label"])
     for item, label in zip(rows["item"].astype(str), rows["label"].astype(str), strict=True):
+        refuse_several(item, label, what)
         if found.setdefault(item, label) != label:
             raise InputError(f"{what} gives {item} two labels, {found[item]!r} and {label!r}; keep one of them")
     return found

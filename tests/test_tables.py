@@ -36,7 +36,7 @@ def frames(draw: st.DrawFn) -> pd.DataFrame:
         return draw(st.lists(values, min_size=rows, max_size=rows))
 
     share = st.one_of(st.just(float("nan")), st.floats(0, 1))
-    number = st.one_of(st.just(float("nan")), st.floats(allow_nan=False, allow_infinity=False))
+    number = st.one_of(st.just(float("nan")), st.floats(0, allow_infinity=False))
     moments = st.one_of(st.none(), st.datetimes(datetime(1678, 1, 1), datetime(2262, 1, 1)).map(str))
     table = pd.DataFrame(
         {
@@ -152,6 +152,12 @@ def test_odd_but_clear_csv_is_read(tmp_path: Path, text: str) -> None:
         ("t.csv", "item,label,submitted_at\na,cat,9999-01-01\n", "column submitted_at: .* lies outside 1677 to 2262"),
         ("t.csv", "item,decision,label\na,keep,cat\n", "holds candidates"),
         ("t.csv", "item,worker,label\na,w,cat\n", "holds answers"),
+        ("t.csv", "item,label\na,\"['cat', 'dog']\"\n", "is a list as Python prints it; write several labels as"),
+        ("t.csv", "item,Label,label\na,x,y\n", "has two columns 'label', but for capitals"),
+        ("t.csv", "item,workerId,label\na,w,x\n", "holds answers, one a worker"),
+        ("t.csv", "item,category,label,confidence,status\na,cat,yes,1,confident\n", "holds labels of each category"),
+        ("t.csv", "item;label;confidence\na;x;0,5\nb;y;1.000\n", "column confidence: '1.000' is no number"),
+        ("t.csv", '"item","label"\n"a","cat\ndog\nb,do"g\n', "isn't readable as CSV"),
         ("t.csv", "image,decision\na,keep\n", "lacks the columns item, label"),
         ("t.xlsx", "", "is a file of a kind that can't be used here; a table that ends in .csv"),
     ],
@@ -188,6 +194,21 @@ def test_gaps_are_gaps_whatever_they_are_called_and_words_stay_words(tmp_path: P
     assert table["label"].tolist() == ["NA", "nan", "None"] and table["confidence"].isna().all()
 
 
+def test_capitals_in_the_header_are_a_persons(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("Item,LABEL,Confidence,Status,Own\na,cat,0.4,relabel,Kept\n")
+    table = read_table(str(tmp_path / "t.csv"), LABELS)
+    assert table.to_dict("records") == [
+        {"item": "a", "label": "cat", "confidence": 0.4, "status": "relabel", "Own": "Kept"}
+    ]
+
+
+def test_seconds_below_zero_are_gaps_and_that_is_said(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("item,worker,label,seconds\na,w,cat,-7199\nb,w,cat,3\n")
+    with pytest.warns(GandtWarning, match="1 times below 0 seconds were read as gaps"):
+        table = read_table(str(tmp_path / "t.csv"), ANSWERS)
+    assert np.isnan(table["seconds"][0]) and table["seconds"][1] == 3
+
+
 def test_text_is_read_by_one_rule_and_that_is_said_once(tmp_path: Path) -> None:
     cafe = unicodedata.normalize("NFD", "café")
     (tmp_path / "t.csv").write_text(f"item,label\na.jpg,cat\nb.jpg, cat\nc.jpg,{cafe}\n")
@@ -196,14 +217,23 @@ def test_text_is_read_by_one_rule_and_that_is_said_once(tmp_path: Path) -> None:
     assert table["label"].tolist() == ["cat", "cat", "café"] and len(said) == 1
 
 
-def test_numbers_as_labels_are_text_from_every_form(tmp_path: Path) -> None:
-    """Integers, also where a gap beside them made them floats."""
-    table = pd.DataFrame({"item": [1, 2, 3], "label": [7.0, np.nan, 8.0]})
+@pytest.mark.parametrize(
+    "labels", [[7, 8, 9], [7.0, None, 8.5], [1e20, 1e-7, None], ["2026-01-01", None, "2026-02-03"]]
+)
+def test_other_types_as_labels_are_the_text_that_other_writers_give_them(tmp_path: Path, labels: list[object]) -> None:
+    """Integers, floats (integers beside a gap), days: as pandas writes them into CSV."""
+    table = pd.DataFrame({"item": [1, 2, 3], "label": labels})
+    if isinstance(labels[0], str):
+        table["label"] = pd.to_datetime(table["label"])
     table.to_parquet(tmp_path / "t.parquet")
-    table.to_json(tmp_path / "t.jsonl", orient="records", lines=True)
-    for form in ("parquet", "jsonl"):
-        read = read_table(str(tmp_path / f"t.{form}"), GOLD)
-        assert read["item"].tolist() == ["1", "2", "3"] and read["label"].dropna().tolist() == ["7", "8"]
+    table.to_csv(tmp_path / "t.csv", index=False)
+    read = [read_table(str(tmp_path / f"t.{form}"), GOLD) for form in ("parquet", "csv")]
+    if not isinstance(labels[0], str):  # days are numbers in pandas' JSON
+        table.to_json(tmp_path / "t.jsonl", orient="records", lines=True, double_precision=15)
+        read.append(read_table(str(tmp_path / "t.jsonl"), GOLD))
+    for other in read[1:]:
+        pd.testing.assert_frame_equal(read[0], other)
+    assert read[0]["item"].tolist() == ["1", "2", "3"]
 
 
 def test_lists_as_labels_are_json(tmp_path: Path) -> None:

@@ -257,18 +257,44 @@ def test_every_command_that_takes_a_table_is_tried_here_or_named() -> None:
         ("export {candidates} {out.manifest} --as manifest", "holds candidates"),
         ("export {answers} {out.manifest} --as manifest", "holds answers"),
         ("filter {store} --seeds {candidates} --out {out.csv}", "holds candidates"),
+        ("select {store} --labels {lists} --n 1 --out {out.csv}", "several labels"),
+        ("filter {store} --seeds {lists} --out {out.csv}", "several labels"),
+        ("recall {candidates} {lists} --wanted cat", "several labels"),
+        ("vectors {percents} {out.store}", "column share: '6%' is no number"),
     ],
 )
 def test_what_does_not_meet_or_fit_is_an_error(words: str, told: str, store: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     tables = {name: make(rng) for name, make in TABLES.items()}
     tables["strange"] = pd.DataFrame({"item": ["s3://other/x.jpg"], "label": ["cat"], "cat": [0.5], "01": [0.5]})
+    tables["lists"] = pd.DataFrame({"item": ITEMS[:2], "label": ['["cat", "01"]', "cat"]})
+    tables["percents"] = pd.DataFrame({"item": ITEMS[:3], "share": ["6%", "7%", "8 %"], "kind": ["a", "a", "b"]})
     paths = {name: write(table, tmp_path, name, "csv") for name, table in tables.items()}
     found = run(words, tmp_path / "written", paths, store)
     assert len(found["code"]) == 1 and told in found["printed"].decode()
     if told == "no item of":
         assert "s3://other/x.jpg" in found["printed"].decode() and "s3://bucket/" in found["printed"].decode()
     assert [name for name in found if name.startswith("out")] == []
+
+
+def test_seeds_of_a_store_of_vectors_go_by_its_names(store: Path, tmp_path: Path) -> None:
+    names = ["bottle 1", "bottle é", "bottle 3", "bottle 4", "bottle 5", "bottle 6"]
+    store_vectors(names, np.random.default_rng(0).normal(size=(6, 4)), str(tmp_path / "wine"))
+    (tmp_path / "seeds.csv").write_text(f"item,label\nbottle 1,red\n{unicodedata.normalize('NFD', names[1])},red\n")
+    paths = {"seeds": str(tmp_path / "seeds.csv")}
+    words = "filter {store} --seeds {seeds} --rule mean --out {out.csv}"
+    found = run(words, tmp_path / "1", paths, tmp_path / "wine")
+    assert found["code"] == b"" and "bottle 3" in found["out.csv"].decode()
+
+
+def test_what_may_be_one_in_two_spellings_is_said(store: Path, tmp_path: Path) -> None:
+    table = pd.DataFrame({"item": ["a", "é", "e\u0301"], "worker": "w", "label": ["Dog", "dog", "dog"]})
+    gold = pd.DataFrame({"item": ["a"], "label": ["1.0"]})
+    paths = {"answers": write(table, tmp_path, "a", "csv"), "gold": write(gold, tmp_path, "g", "csv")}
+    told = run("consensus {answers} --gold {gold} --out {out.csv}", tmp_path / "1", paths, store)["printed"].decode()
+    assert "labels 'Dog' and 'dog' differ only in what is hardly seen" in told
+    assert "items '\\xe9' and 'e\\u0301' differ only" in told
+    assert "no label of the gold, such as '1.0', is one that a worker gave, such as 'Dog'" in told
 
 
 def test_names_in_another_unicode_form_meet(store: Path, tmp_path: Path) -> None:

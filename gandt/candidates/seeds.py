@@ -16,6 +16,7 @@ from gandt.embedding.store import SET_ASIDE
 from gandt.errors import InputError
 from gandt.images import list_images
 from gandt.manifest.lines import line_names
+from gandt.names import refuse_several, spelled_as
 
 
 @checked
@@ -49,6 +50,8 @@ def read_seeds(
             raise InputError(
                 f"{source} names no seeds; give a folder per label, a table with item and label, or label=FILE,FILE"
             )
+        for _, label in found:
+            refuse_several("an item", label, source)
         pairs += found
     by_content: dict[str, str] = {}
     seeds: dict[str, list[str]] = {}
@@ -110,7 +113,8 @@ def _pairs(source: str, known: Collection[str], s3: Any, left_out: storage.LeftO
         return [(str(path), path.relative_to(root).parts[0]) for path in files if path.parent != root]
     if "=" in source and not Path(source).exists() and not storage.is_s3(source):
         label, _, files_ = source.partition("=")
-        return [(_address(file), label.strip()) for file in files_.split(",") if file.strip()]
+        files_named = _addresses([file.strip() for file in files_.split(",") if file.strip()], known)
+        return [(file, label.strip()) for file in files_named]
     if source.endswith(".manifest"):
         return _manifest_pairs(source, known, s3)
     if not storage.is_s3(source) and not Path(source).is_file():
@@ -119,7 +123,7 @@ def _pairs(source: str, known: Collection[str], s3: Any, left_out: storage.LeftO
     if "source-ref" in table.columns:
         return _manifest_pairs(source, known, s3)
     rows = tables.read_table(source, tables.GOLD, s3=s3).dropna(subset=["label"])
-    return [(_address(str(item)), str(label)) for item, label in zip(rows["item"], rows["label"], strict=True)]
+    return list(zip(_addresses(rows["item"].tolist(), known), rows["label"].astype(str), strict=True))
 
 
 def _manifest_pairs(source: str, known: Collection[str], s3: Any) -> list[tuple[str, str]]:
@@ -142,6 +146,11 @@ def _manifest_pairs(source: str, known: Collection[str], s3: Any) -> list[tuple[
             names = [facts["class-name"]] if "class-name" in facts else list(dict(facts.get("class-map", {})).values())
             pairs += [(_address(str(item)), str(name)) for name in names]
     return pairs
+
+
+def _addresses(names: list[str], known: Collection[str]) -> list[str]:
+    """Return names as the store spells them, the others as addresses."""
+    return [name if name in known else _address(name) for name in spelled_as(names, known)]
 
 
 def _address(name: str) -> str:

@@ -52,9 +52,11 @@ def select_command(
 
     apart([out], [*(labels or ()), answers, leave_out])
     opened = EmbeddingStore.open(store)
-    unwanted = opened.names(read_table(leave_out, ITEMS)["item"]) if leave_out else []
+    unwanted = []
     if leave_out:
-        matched(unwanted, set(opened.items["item"]), what=leave_out, among=f"the items of {store}")
+        named = read_table(leave_out, ITEMS)["item"].tolist()
+        all_items, among = set(opened.items["item"]), f"the items of {store}"
+        unwanted = matched(opened.names(named), all_items, what=leave_out, among=among, given=named)
     shared: dict[str, Any] = {"classifier": classifier, "seed": seed, "leave_out": unwanted}
     if answers:
         if labels or strategy != "default" or neighbours:
@@ -102,7 +104,8 @@ def carry_command(
     apart([out], [labels])
     opened = EmbeddingStore.open(store)
     table = read_table(labels, LABELS)
-    names = matched(opened.names(table["item"]), set(opened.items["item"]), what=labels, among=f"the items of {store}")
+    named, all_items = table["item"].tolist(), set(opened.items["item"])
+    names = matched(opened.names(named), all_items, what=labels, among=f"the items of {store}", given=named)
     near = find_duplicates(opened, threshold=duplicates) if duplicates is not None else None
     carried = carry_labels(table.assign(item=names), representatives(opened, near))
     write_table(carried, out)

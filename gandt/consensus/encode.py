@@ -1,6 +1,8 @@
 """From an answers table to integer codes; what can't be used is set aside with a reason, nothing is lost."""
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,13 +12,14 @@ from scipy import sparse
 
 from gandt.categories import tidy
 from gandt.consensus.crowd import Bools, Crowd, Floats, Ints
-from gandt.errors import InputError
+from gandt.errors import GandtWarning, InputError
 from gandt.names import as_text, spelled_as
 
 # what names an item, a worker or a label; a number becomes its text
 Name = str | float
 # crowd-kit's names of the columns beside ours
 _ALIASES = {"item": ("item", "task"), "worker": ("worker", "performer"), "label": ("label",)}
+_UNSEEN = re.compile("[\u200b-\u200d\u2060\ufeff]")  # zero-width characters
 _SET_ASIDE = ["row", "item", "worker", "label", "reason"]
 _COMPARISONS = 20  # comparisons per answer, beyond which looking for repeated answers by hashing is quicker
 
@@ -67,6 +70,7 @@ def encode(
     known_items = [as_text(key) for key in gold or {}]
     truth = dict(zip(spelled_as(known_items, item_names), map(_label, (gold or {}).values()), strict=True))
     classes = _classes(list(label_names), categories, truth)
+    _say_look_alikes(list(label_names), item_names, set(truth.values()))
     position = {name: code for code, name in enumerate(classes)}
     label = _translate(label, np.array([position.get(name, -2) for name in label_names], dtype=np.int32))
 
@@ -155,6 +159,31 @@ def _codes(column: "pd.Series[Any]", normal: bool) -> tuple[Ints, "pd.Index[Any]
 def _translate(codes: npt.NDArray[Any], table: Ints) -> Ints:
     """Map codes through ``table``, leaving -1 as it is."""
     return np.asarray(np.append(table, np.int32(-1))[codes], dtype=np.int32)
+
+
+def _say_look_alikes(labels: Sequence[str], items: Iterable[str], known: Collection[str]) -> None:
+    """Warn of what may be one label, or one item, in two spellings, and of gold that no worker's label meets."""
+    if known and labels and not set(known) & set(labels):
+        warnings.warn(
+            f"no label of the gold, such as {min(known)!r}, is one that a worker gave, such as {labels[0]!r}; if they "
+            "are the same, spell them alike",
+            GandtWarning,
+            stacklevel=4,
+        )
+    for what, names, form in (
+        ("labels", labels, lambda text: " ".join(_UNSEEN.sub("", text).split()).casefold()),
+        ("items", [name for name in items if not name.isascii()], tidy),
+    ):
+        seen: dict[str, str] = {}
+        pairs = [(other, name) for name in names if (other := seen.setdefault(form(name), name)) != name]
+        if pairs:
+            one, other = pairs[0]
+            more = f", as {len(pairs) - 1:,} more pairs do" if len(pairs) > 1 else ""
+            warnings.warn(
+                f"the {what} {one!a} and {other!a} differ only in what is hardly seen{more}; they count as two",
+                GandtWarning,
+                stacklevel=4,
+            )
 
 
 def _classes(found: Sequence[str], categories: Sequence[Name] | None, gold: Mapping[str, str]) -> tuple[str, ...]:

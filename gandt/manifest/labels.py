@@ -345,8 +345,9 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _named(name: Any) -> dict[str, str | None]:
-    """Return a class's name as a label; where the manifest has none (null) there is no label, and the reason why."""
-    return {"label": None, "reason": "its class has no name"} if name is None else {"label": str(name)}
+    """Return a class's name as a label; where it has none (null, or empty) there is no label, and the reason why."""
+    bare = name is None or not str(name).strip()
+    return {"label": None, "reason": "its class has no name"} if bare else {"label": str(name)}
 
 
 def _number(value: Any) -> float:

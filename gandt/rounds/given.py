@@ -21,6 +21,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 MODEL = "given"
 # a constant coordinate of this many times the vectors' size: at length 1, all still know how long they were
 _CONSTANT = 4.0
+# a number with a sign of money or per cent, or in groups of thousands
+_SIGNS = r"^[\s$€£¥+-]*\d[\d.,'\s]*[\s$€£¥%]*$"
 
 
 @checked
@@ -175,6 +177,10 @@ def _numbers(column: "pd.Series[Any]") -> Array | None:
     bad = np.flatnonzero(np.isinf(numbers))
     if not len(bad):
         return numbers
+    signs = column.iloc[bad].astype(str).str.match(_SIGNS)
+    if len(bad) and signs.mean() > 0.5:  # 6 %, $2, 7 876
+        row = int(bad[int(signs.to_numpy().argmax())])
+        raise refusal("the table", str(column.name), row, column.iloc[row], "is no number")
     if np.isfinite(numbers).sum() > len(bad):  # a column of numbers with something else in it
         row = int(bad[0])
         raise refusal("the table", str(column.name), row, column.iloc[row], "is no number")

@@ -15,7 +15,7 @@ from gandt.candidates.strategies import Strategy, choose
 from gandt.candidates.uncertainty import margin
 from gandt.embedding import EmbeddingStore
 from gandt.errors import InputError
-from gandt.names import spelled_as
+from gandt.names import refuse_several, spelled_as
 from gandt.progress import Meter
 from gandt.rounds.head import Model, learn
 from gandt.tables import FORMATS, LABELS, read_table
@@ -267,6 +267,7 @@ def read_known(sources: Sequence[str], store: EmbeddingStore, *, s3: Any = None)
             seeds = read_seeds([source], store, s3=s3)
             pairs = [(item, label) for label, items in seeds.items() for item in items]
         for item, label in pairs:
+            refuse_several(item, label, source)
             if found.setdefault(item, label) != label:
                 raise InputError(f"{item} has two labels, {found[item]!r} and {label!r}; keep one of them")
     store.rows(list(found))

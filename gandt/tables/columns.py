@@ -22,8 +22,11 @@ _ITEM_NAMES = ("item", "image", "carried_from", "left", "right", "source-ref", "
 _TIMES = ("accepted_at", "submitted_at")
 _SHARES = ("confidence", "probability", "reliability", "reliability_low", "reliability_high")
 _COUNTS = ("width", "height", "votes", "workers", "answers", "gold_answers", "gold_right")
-_NUMBERS = ("seconds", "score", "similarity", "uncertainty", "rank", "round")
+_NUMBERS = ("score", "similarity", "uncertainty", "rank", "round")
 _NUMBER_PREFIXES = {"score_": "number", "probability_": "share"}  # of a label each
+_SECONDS = ("seconds",)
+_TEXTS = ("worker", "label", "decision", "status", "method", "job", "data_object")
+_WORKERS = ("performer", "workerid", "worker_id", "annotator", "annotator_id", "rater")  # others' words for worker
 _ALIASES = {"task": "item", "performer": "worker"}  # crowd-kit's
 
 
@@ -57,8 +60,9 @@ class Schema:
 
 # answers without an item, a worker or a label are set aside by the consensus, which counts them
 ANSWERS = Schema("answers", ("item", "worker", "label"), refuses=("workers",))
-LABELS = Schema("labels", ("item", "label"), ("item",), refuses=("answers", "candidates"))
-GOLD = Schema("known labels", ("item", "label"), ("item",), refuses=("answers", "candidates"))
+_NO_LABELS = ("answers", "candidates", "labels of each category")
+LABELS = Schema("labels", ("item", "label"), ("item",), refuses=_NO_LABELS)
+GOLD = Schema("known labels", ("item", "label"), ("item",), refuses=_NO_LABELS)
 ITEMS = Schema("items", ("item",), ("item",))
 CANDIDATES = Schema("candidates", ("item", "decision"), ("item", "decision"))
 WORKERS = Schema("workers", ("worker", "reliability", "reliability_low", "reliability_high"), ("worker",))
@@ -66,6 +70,7 @@ PREDICTIONS = Schema("predictions", ("item",), ("item",), refuses=("answers", "c
 
 _KNOWN_BY = (
     ("candidates", {"item", "decision"}),
+    ("labels of each category", {"item", "category", "label", "confidence", "status"}),
     ("workers", {"worker", "reliability"}),
     ("answers", {"item", "worker", "label"}),
     ("labels", {"item", "label"}),
@@ -76,6 +81,8 @@ _KNOWN_BY = (
 def kind(columns: Sequence[str]) -> str | None:
     """Say what a table is by its columns: candidates, workers, answers, labels, items, or None for none of these."""
     names = {_ALIASES.get(name, name) for name in columns}
+    if "status" not in names and any(name.lower() in _WORKERS for name in names):
+        names.add("worker")
     return next((name for name, needed in _KNOWN_BY if needed <= names), None)
 
 
@@ -120,6 +127,8 @@ def typed(
     InputError
         See :func:`gandt.tables.read_table`.
     """
+    if schema is None or not schema.features:
+        columns = _by_known_names(columns, uri)
     if schema is ANSWERS:
         renamed = {alias: name for alias, name in _ALIASES.items() if name not in columns}
         columns = {renamed.get(name, name): column for name, column in columns.items()}
@@ -146,10 +155,34 @@ def typed(
         gaps = np.flatnonzero(table[name].isna())
         if len(gaps):
             raise InputError(f"row {gaps[0] + 1} of {uri} has no {name}; fill it in, or remove the row")
+    if "label" in table.columns and (schema is None or not schema.features):
+        _no_printed_lists(table["label"], uri)
     for name, example in changed.items():
         warnings.warn(f"{uri}: the column {name} was read without blanks around its texts and in one Unicode form "
                       f"(such as {example!r})", GandtWarning, stacklevel=3)  # fmt: skip
     return table
+
+
+def _by_known_names(columns: dict[str, Any], uri: str) -> dict[str, Any]:
+    """Return the columns, those that a person wrote with capitals under the names that they have here."""
+    listed = (_ITEM_NAMES, _TIMES, _SHARES, _COUNTS, _NUMBERS, _SECONDS, _TEXTS)
+    known = {name for names in listed for name in names}
+    found: dict[str, Any] = {}
+    for name, column in columns.items():
+        meant = name.strip().lower()
+        meant = meant if meant in known else name
+        if meant in found:
+            raise InputError(f"{uri} has two columns {meant!r}, but for capitals; rename or remove one")
+        found[meant] = column
+    return found
+
+
+def _no_printed_lists(labels: "pd.Series[Any]", uri: str) -> None:
+    """Refuse lists as Python prints them, which are no JSON and would be taken for one label."""
+    like = np.flatnonzero(labels.astype(object).map(lambda text: isinstance(text, str) and text.startswith("['")))
+    if len(like):
+        mend = '; write several labels as ["cat", "dog"]'
+        raise refusal(uri, "label", int(like[0]), labels.iloc[like[0]], "is a list as Python prints it", mend)
 
 
 def _holds(name: str, schema: Schema | None) -> str:
@@ -159,6 +192,8 @@ def _holds(name: str, schema: Schema | None) -> str:
         if name in names:
             return holds
     prefix = next((prefix for prefix in _NUMBER_PREFIXES if name.startswith(prefix)), None)
+    if name in _SECONDS:
+        return "seconds"
     if name in _NUMBERS or prefix:
         return _NUMBER_PREFIXES[prefix] if prefix else "number"
     return "text"
@@ -168,8 +203,9 @@ def _holds(name: str, schema: Schema | None) -> str:
 
 
 def _cell(value: Any) -> str | None:
-    gap = value is None or value is pd.NA or (isinstance(value, float) and value != value)
-    return None if gap else as_text(value)
+    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
+        return None
+    return str(value) if isinstance(value, float) else as_text(value)  # 1.0 as other writers put it into CSV
 
 
 def _text(column: Any, name: str, normal: bool, changed: dict[str, str]) -> Any:
@@ -183,6 +219,9 @@ def _text(column: Any, name: str, normal: bool, changed: dict[str, str]) -> Any:
     kind_ = column.type
     if pa.types.is_integer(kind_):
         column = column.cast(pa.string())
+    elif pa.types.is_temporal(kind_):  # days without a time are written without one
+        values = column.to_pandas()
+        column = pa.chunked_array([pa.array(values.astype(str).where(values.notna(), None), pa.string())])
     elif not (pa.types.is_string(kind_) or pa.types.is_large_string(kind_) or pa.types.is_string_view(kind_)):
         column = pa.chunked_array([pa.array([_cell(value) for value in column.to_pylist()], pa.string())])
     column = column.cast(pa.string())
@@ -233,6 +272,13 @@ def _numbers(column: Any, name: str, uri: str, holds: str, decimal: str) -> Any:
     if holds == "number":
         return _whole(numbers) if name in ("rank", "round") else numbers
     known = ~np.isnan(numbers)
+    if holds == "seconds":
+        below = known & (numbers < 0)
+        if below.any():
+            numbers[below] = np.nan
+            warnings.warn(f"{uri}: {below.sum():,} times below 0 seconds were read as gaps; a clock was set back",
+                          GandtWarning, stacklevel=4)  # fmt: skip
+        return numbers
     if holds == "share":
         bad = np.flatnonzero(known & ((numbers < 0) | (numbers > 1)))
         what = "lies outside 0 to 1"
@@ -261,10 +307,12 @@ def parse_numbers(values: "pd.Series[Any]", decimal: str = ".") -> Any:
         With "," the text ``0,97`` is a number, beside ``0.97``.
     """
     if values.dtype.kind in "iuf":
-        return values.to_numpy(np.float64)
+        return values.to_numpy(np.float64, copy=True)
     texts = values.map(_cell).astype("str").str.strip()
     texts = texts.where(~texts.str.lower().isin(["nan", ""]))
     if decimal == ",":
+        if texts.str.match(r"^[+-]?\d+,\d", na=False).any():  # beside commas, points may part thousands
+            texts = texts.mask(texts.str.match(r"^[+-]?\d{1,3}(\.\d{3})+$", na=False), "ambiguous")
         texts = texts.str.replace(r"^([+-]?\d+),(\d+)((?:[eE][+-]?\d+)?)$", r"\1.\2\3", regex=True)
     is_bool = values.map(lambda value: isinstance(value, (bool, np.bool_))).to_numpy(bool)
     right = texts.str.match(NUMBER, na=False).to_numpy(bool) & ~is_bool
@@ -291,8 +339,10 @@ def _times(column: Any, name: str, uri: str) -> Any:
     return moments.astype("datetime64[ns, UTC]")
 
 
-def refusal(uri: str, column: str, row: int, value: Any, what: str) -> InputError:
+def refusal(uri: str, column: str, row: int, value: Any, what: str, mend: str = "") -> InputError:
     """Return the error for a cell that its column can't hold; ``row`` counts from 0."""
     told = repr(value)[:60]
-    mend = "; write 0.7 for 70 %, with a point" if "%" in told or "," in told else "; mend it, or leave it empty"
+    if not mend:
+        number = "%" in told or "," in told
+        mend = "; write 0.7 for 70 %, with a point" if number else "; mend it, or leave it empty"
     return InputError(f"row {row + 1} of {uri}, column {column}: {told} {what}{mend}")

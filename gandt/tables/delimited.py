@@ -8,6 +8,7 @@ character gets one more, so every text comes back as it was.
 
 import codecs
 import csv
+import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -83,8 +84,9 @@ def read_delimited(content: bytes, uri: str, *, codes: Collection[str] = ()) -> 
         if name and names.count(name) > 1:
             raise InputError(f"{uri} has two columns {name!r}; rename or remove one")
     unique = [name or f"\0{place}" for place, name in enumerate(names)]
-    # arrow takes a quotation mark that nothing closes for a text up to the end of the file
-    found = None if text.count('"') % 2 else _quickly(text, unique, delimiter, codes)
+    # arrow takes a quotation mark that nothing closes for a text up to the end of the file, or up to the next one
+    odd = text.count('"') % 2 or re.search(rf'[^"\r\n{delimiter}]"[^"\r\n{delimiter}]', text)
+    found = None if odd else _quickly(text, unique, delimiter, codes)
     columns = _slowly(text, unique, delimiter, uri) if found is None else found
     for place, name in enumerate(unique):
         if not names[place] and not _is_index(columns.pop(name)):
