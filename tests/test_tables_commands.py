@@ -315,3 +315,43 @@ def test_names_in_another_unicode_form_meet(store: Path, tmp_path: Path) -> None
     assert ITEMS[2] in carried["out.csv"].decode() and "aren't among" not in carried["printed"].decode()
     told = run("consensus {answers} --out {out.csv} --gold {gold}", tmp_path / "2", paths, store)
     assert len(told["code"]) == 0 and ITEMS[2] not in told["out.csv"].decode()  # gold isn't among the labels
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("consensus {answers} --out {out.csv} --category cat --category=", "a category is empty"),
+        ("consensus {answers} --out {out.csv} --classifier {twice}", "has two rows of the item"),
+        ("consensus {answers} --out {out.csv} --classifier {gap}", "says nothing for the item"),
+        ("manifest build {items} {out.manifest} --category cat --positive=", "an example is empty"),
+        ("manifest build {items} {out.manifest} --category cat --category dog --set labels=x", "is set twice"),
+        (
+            "manifest build {items} {out.manifest} --category a --category b --positive s3://b/x.png --negative "
+            "s3://b/x.png",
+            "shows what is meant and what is not meant",
+        ),
+        ("embed {missing} {out.store} --threads -1", "at least 1 thread"),
+    ],
+)
+def test_what_others_tried_is_refused_in_a_sentence(words: str, told: str, store: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    tables = {name: TABLES[name](rng) for name in ("answers", "items", "missing")}
+    chances = pd.DataFrame({"item": [ITEMS[0], ITEMS[0]], "cat": [0.9, 0.1], "01": [0.1, 0.9], "NA": 0.0})
+    tables |= {"twice": chances, "gap": chances.head(1).assign(cat=None)}
+    paths = {name: write(table, tmp_path, name, "csv") for name, table in tables.items()}
+    found = run(words, tmp_path / "written", paths, store)
+    assert len(found["code"]) == 1 and told in found["printed"].decode(), found["printed"].decode()
+
+
+def test_seeds_that_stand_in_no_labels_folder_are_said(store: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    from gandt.candidates.seeds import read_seeds
+    from gandt.embedding import EmbeddingStore
+    from gandt.errors import GandtWarning
+
+    for name in ("cat/1.png", "loose.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    with pytest.warns(GandtWarning, match="1 images in .* such as loose.png stand in no label's folder"):
+        assert list(read_seeds([str(tmp_path)], EmbeddingStore.open(str(store)))) == ["cat"]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tempfile
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from gandt import storage, tables, walk
 from gandt.arguments import checked
 from gandt.embedding import EmbeddingStore, embed, models
 from gandt.embedding.store import SET_ASIDE
-from gandt.errors import InputError
+from gandt.errors import GandtWarning, InputError
 from gandt.images import list_images
 from gandt.manifest.lines import line_names
 from gandt.names import refuse_several, spelled_as
@@ -110,6 +111,13 @@ def _pairs(source: str, known: Collection[str], s3: Any, left_out: storage.LeftO
     if not storage.is_s3(source) and Path(source).is_dir():
         root = Path(source).absolute()
         files = [Path(path) for path in list_images(str(root), left_out=left_out)]
+        loose = [path for path in files if path.parent == root]
+        if loose and len(loose) < len(files):
+            warnings.warn(
+                f"{len(loose):,} images in {source} such as {loose[0].name} stand in no label's folder",
+                GandtWarning,
+                stacklevel=4,
+            )
         return [(str(path), path.relative_to(root).parts[0]) for path in files if path.parent != root]
     if "=" in source and not Path(source).exists() and not storage.is_s3(source):
         label, _, files_ = source.partition("=")

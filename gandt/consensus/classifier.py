@@ -120,7 +120,7 @@ def read_probabilities(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFr
     Parameters
     ----------
     table : pd.DataFrame
-        item, and a column per class; other columns are ignored. Of an item's several rows the first counts.
+        item, and a column per class; other columns are ignored.
     classes : sequence of str
 
     Raises
@@ -133,16 +133,20 @@ def read_probabilities(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFr
             raise InputError(
                 f"the classifier's table lacks the column {name!r}; it needs item and one column per class"
             )
-    table = table.drop_duplicates("item").set_index("item")[list(classes)]
+    table = table[["item", *classes]].drop_duplicates()
+    again = table["item"].duplicated()
+    if again.any():
+        raise InputError(f"the classifier's table has two rows of the item {table['item'][again].iloc[0]!r}; keep one")
+    table = table.set_index("item")[list(classes)]
     table.index = table.index.map(as_text)
     found: dict[str, pd.Series[float]] = {}
     for name in classes:
         numbers = pd.to_numeric(table[name], errors="coerce")
         bad = np.flatnonzero(numbers.isna().to_numpy())
         if len(bad):
-            given = table[name].iloc[bad[0]]
+            given = "nothing" if pd.isna(table[name].iloc[bad[0]]) else repr(table[name].iloc[bad[0]])
             raise InputError(
-                f"the classifier's table says {given!r} for the item {table.index[bad[0]]!r} in the column {name!r}; "
+                f"the classifier's table says {given} for the item {table.index[bad[0]]!r} in the column {name!r}; "
                 "a probability is a number from 0 to 1, such as 0.7"
             )
         found[name] = numbers.astype(float)

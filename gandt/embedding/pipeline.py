@@ -193,6 +193,8 @@ def embed(
     """
     if dtype not in ("float32", "float16"):
         raise InputError(f"there is no dtype {dtype!r} for vectors; choose float32 or float16")
+    if threads is not None and threads < 1:
+        raise InputError(f"threads is {threads}; at least 1 thread is needed")
     prefix = ""
     listed = sources.list_source(source, column=column, s3=s3, left_out=left_out)
     if shard is not None:

@@ -119,6 +119,9 @@ def build_manifest(
     if not text:
         check_examples([where.get(each, each) for each in (*positive_examples, *negative_examples)])
     gold = check_gold(gold or {}, categories, other)
+    both = set(positive_examples) & set(negative_examples)
+    if both:
+        raise InputError(f"the example {min(both)!r} shows what is meant and what is not meant; keep one of the two")
     _check_options(per_page, gold, gold_rate, shared, extra)
     asked = [item for item in dict.fromkeys(items) if item not in gold]
     if not asked:
@@ -137,6 +140,9 @@ def build_manifest(
             head |= {"positive_examples": positive, "negative_examples": negative}
             given = {name: value for name, value in head.items() if value}
             items = [tiles[page]]
+            twice = next((name for name in (*shared, *extra.get(items[0], {})) if name in given), None)
+            if twice is not None:
+                raise InputError(f"the key {twice!r} is set twice: by its own option and as a further key; keep one")
             line = {key: where.get(items[0], items[0]), **given, **shared, **extra.get(items[0], {})}
         else:
             # the index is global: a tile's number over all pages, gold included

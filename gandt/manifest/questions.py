@@ -88,6 +88,8 @@ def check_examples(examples: Iterable[str], folder: Path | None = None) -> None:
         Naming the first.
     """
     for example in examples:
+        if not str(example).strip():
+            raise InputError("an example is empty; name an image, or leave it out")
         path = local_path(example)
         if path is not None and not is_file(folder, path):
             raise InputError(f"the example {example!r} isn't there: it is neither a file nor an s3:// address")

@@ -16,6 +16,7 @@ import pandas as pd
 
 from gandt.errors import InputError
 
+_BIG = 2**20
 _DELIMITERS = (",", ";", "\t")
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -160,7 +161,8 @@ def _quickly(text: str, names: list[str], delimiter: str, codes: Collection[str]
     convert = pyarrow.csv.ConvertOptions(column_types=kinds, null_values=[""], strings_can_be_null=True)
     # only quoted text can hold a line break, and looking out for one keeps arrow to a single thread
     parse = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values='"' in text)
-    read = pyarrow.csv.ReadOptions(column_names=names, skip_rows_after_names=1)
+    # threads pay for big files only, and one that still runs when a short command exits aborts it
+    read = pyarrow.csv.ReadOptions(column_names=names, skip_rows_after_names=1, use_threads=len(text) > _BIG)
     try:
         table = pyarrow.csv.read_csv(
             pa.BufferReader(text.encode()), read_options=read, parse_options=parse, convert_options=convert
