@@ -320,7 +320,7 @@ def test_names_in_another_unicode_form_meet(store: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("consensus {answers} --out {out.csv} --category cat --category=", "a category is empty"),
+        ("consensus {answers} --out {out.csv} --category cat --category=", "is empty"),
         ("consensus {answers} --out {out.csv} --classifier {twice}", "has two rows of the item"),
         ("consensus {answers} --out {out.csv} --classifier {gap}", "says nothing for the item"),
         ("manifest build {items} {out.manifest} --category cat --positive=", "an example is empty"),

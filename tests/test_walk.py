@@ -91,6 +91,7 @@ FOUND = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.* stand in no label's folder:gandt.errors.GandtWarning")
 @pytest.mark.parametrize("case", LINKS)
 def test_links_end_and_each_file_is_listed_once(tmp_path: Path, tiny: str, case: str) -> None:
     for number, name in enumerate(

@@ -34,11 +34,14 @@ def _consolidate(
 ) -> Any:
     from functools import partial
 
+    from gandt.categories import checked
     from gandt.consensus import consolidate, consolidate_sets
     from gandt.consensus.table import read_answers_table
     from gandt.names import item_labels, matched
     from gandt.tables import GOLD, ITEMS, PREDICTIONS, WORKERS, read_table
 
+    if options.get("categories"):
+        options["categories"] = checked(options["categories"], none if several else None)[0]
     table = read_answers_table(answers)
     asked = list(read_table(items, ITEMS)["item"]) if items else None
     among = set(table["item"].dropna())

@@ -190,8 +190,6 @@ def _classes(found: Sequence[str], categories: Sequence[Name] | None, gold: Mapp
     if categories is None:
         return tuple(sorted({*found, *gold.values()}))
     classes = tuple(_label(name) for name in categories)
-    if "" in classes:
-        raise InputError("a category is empty; name what workers chose from")
     if len(set(classes)) < len(classes) or not classes:
         raise InputError(f"the categories must be different and at least one; these are {', '.join(classes) or 'none'}")
     for item, label in gold.items():
