@@ -130,7 +130,8 @@ def _pairs(source: str, known: Collection[str], s3: Any, left_out: storage.LeftO
     table = tables.read_table(source, s3=s3)
     if "source-ref" in table.columns:
         return _manifest_pairs(source, known, s3)
-    rows = tables.read_table(source, tables.GOLD, s3=s3).dropna(subset=["label"])
+    tables.check_schema(table, tables.GOLD, source)
+    rows = table.dropna(subset=["label"])
     return list(zip(_addresses(rows["item"].tolist(), known), rows["label"].astype(str), strict=True))
 
 

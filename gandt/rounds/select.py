@@ -18,7 +18,7 @@ from gandt.errors import InputError
 from gandt.names import refuse_several, spelled_as
 from gandt.progress import Meter
 from gandt.rounds.head import Model, learn
-from gandt.tables import FORMATS, LABELS, read_table
+from gandt.tables import FORMATS, LABELS, check_schema, read_table
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -252,7 +252,8 @@ def read_known(sources: Sequence[str], store: EmbeddingStore, *, s3: Any = None)
         if source.lower().endswith(FORMATS):
             table = read_table(source, s3=s3)
             if {"item", "label"} <= set(table.columns):
-                rows = read_table(source, LABELS, s3=s3).dropna(subset=["label"])
+                check_schema(table, LABELS, source)
+                rows = table.dropna(subset=["label"])
                 rows["item"] = spelled_as(rows["item"], known)
                 pairs = list(zip(rows["item"], rows["label"], strict=True))
                 strangers = rows.loc[~rows["item"].isin(known), "item"]

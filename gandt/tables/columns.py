@@ -134,12 +134,7 @@ def typed(
         columns = {renamed.get(name, name): column for name, column in columns.items()}
     if not columns and uri.endswith((".jsonl", ".ndjson")):  # no row, so no key of one
         columns = {name: [] for name in (*(schema.needs if schema else ()), *required)}
-    missing = [name for name in (*(schema.needs if schema else ()), *required) if name not in columns]
-    if missing:
-        has = ", ".join(columns) or "none"
-        raise InputError(f"{uri} lacks the column{'s'[: len(missing) > 1]} {', '.join(missing)}; it has {has}")
-    if schema:
-        refuse_others(list(columns), schema, uri)
+    _check_columns(list(columns), schema, uri, required)
     changed: dict[str, str] = {}
     read: dict[str, Any] = {}
     for name, column in columns.items():
@@ -151,16 +146,41 @@ def typed(
         else:
             read[name] = _numbers(column, name, uri, holds, decimal)
     table = pd.DataFrame(read)
-    for name in schema.filled if schema else ():
-        gaps = np.flatnonzero(table[name].isna())
-        if len(gaps):
-            raise InputError(f"row {gaps[0] + 1} of {uri} has no {name}; fill it in, or remove the row")
+    _check_filled(table, schema, uri)
     if "label" in table.columns and (schema is None or not schema.features):
         _no_printed_lists(table["label"], uri)
     for name, example in changed.items():
         warnings.warn(f"{uri}: the column {name} was read without blanks around its texts and in one Unicode form "
                       f"(such as {example!r})", GandtWarning, stacklevel=3)  # fmt: skip
     return table
+
+
+def check_schema(table: pd.DataFrame, schema: Schema, uri: str) -> None:
+    """Refuse a table, read without one, that isn't of a schema.
+
+    Raises
+    ------
+    InputError
+        When it lacks a column, is of another kind, or has a gap where there may be none.
+    """
+    _check_columns(list(map(str, table.columns)), schema, uri, ())
+    _check_filled(table, schema, uri)
+
+
+def _check_columns(columns: Sequence[str], schema: Schema | None, uri: str, required: Sequence[str]) -> None:
+    missing = [name for name in (*(schema.needs if schema else ()), *required) if name not in columns]
+    if missing:
+        has = ", ".join(columns) or "none"
+        raise InputError(f"{uri} lacks the column{'s'[: len(missing) > 1]} {', '.join(missing)}; it has {has}")
+    if schema:
+        refuse_others(columns, schema, uri)
+
+
+def _check_filled(table: pd.DataFrame, schema: Schema | None, uri: str) -> None:
+    for name in schema.filled if schema else ():
+        gaps = np.flatnonzero(table[name].isna())
+        if len(gaps):
+            raise InputError(f"row {gaps[0] + 1} of {uri} has no {name}; fill it in, or remove the row")
 
 
 def _by_known_names(columns: dict[str, Any], uri: str) -> dict[str, Any]:
